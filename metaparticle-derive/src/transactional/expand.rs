@@ -1,0 +1,297 @@
+//! The expansion: a call of `__private::run` with the body in a closure.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Attribute, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReturnType, Signature, Type};
+
+use super::attr::Options;
+use super::signature::{Form, Function, Kind, Object, Param};
+
+pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
+    let (krate, private) = (options.krate(), options.krate().private());
+    let root = krate.root();
+    let Function { attrs, vis, .. } = function;
+    let sig = outer_signature(&private, function, params);
+    let keys = params.iter().filter_map(|param| key(&private, param));
+    let prefetch = prefetch(&private, params);
+    let loads = params.iter().map(|param| bring_in(&private, param));
+    let body = call_body(&private, function, params);
+    let sibling = sibling(function, params);
+    let options = options.to_tokens(&function.sig.ident.unraw().to_string());
+    let tx = tx();
+    quote! {
+        #(#attrs)*
+        #vis #sig {
+            #(#keys)*
+            #private::run(#options, |#tx: &#root::Tx| {
+                #prefetch
+                #(#loads)*
+                #body
+            })
+        }
+        #sibling
+    }
+}
+
+/// What stands in for a function with errors: the same signature, so that its callers make no errors of their own.
+pub(super) fn fallback(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
+    let private = options.krate().private();
+    let Function { attrs, vis, .. } = function;
+    let mut sig = outer_signature(&private, function, params);
+    if params.iter().any(|param| matches!(param.kind, Kind::Wrong)) || returns_wrong(&sig) {
+        return TokenStream::new();
+    }
+    sig.asyncness = None;
+    sig.constness = None;
+    sig.abi = None;
+    sig.variadic = None;
+    quote! {
+        #[allow(warnings, clippy::all)]
+        #(#attrs)*
+        #vis #sig { ::core::unimplemented!() }
+    }
+}
+
+/// A return type that would make an error of its own.
+fn returns_wrong(sig: &Signature) -> bool {
+    match &sig.output {
+        ReturnType::Default => false,
+        ReturnType::Type(_, ty) => ty.to_token_stream().to_string().contains('&') || has_impl(ty),
+    }
+}
+
+fn tx() -> Ident {
+    Ident::new("__metaparticle_tx", Span::mixed_site())
+}
+
+fn hidden(what: &str, param: &Param) -> Ident {
+    Ident::new(&format!("__metaparticle_{what}_{}", param.outer.unraw()), Span::mixed_site())
+}
+
+/// The function as its callers see it: keys in place of objects.
+fn outer_signature(private: &TokenStream, function: &Function, params: &[Param]) -> Signature {
+    let inputs = params.iter().zip(&function.sig.inputs).filter_map(|(param, input)| {
+        let (attrs, outer) = (&param.attrs, &param.outer);
+        match &param.kind {
+            Kind::Object(object) if object.singleton => None,
+            Kind::Object(Object { ty, .. }) => Some(quote_spanned!(at(ty)=> #(#attrs)* #outer: impl #private::KeyFor<#ty>)),
+            Kind::Transaction => None,
+            Kind::Receiver => Some(quote!(#input)),
+            Kind::Value | Kind::Shared | Kind::Wrong => {
+                let (_, ty) = param.typed.as_ref()?;
+                Some(quote!(#(#attrs)* #outer: #ty))
+            }
+        }
+    });
+    let mut sig = function.sig.clone();
+    sig.inputs = syn::parse_quote!(#(#inputs),*);
+    sig
+}
+
+/// At the type, for errors, but with names as the rest of the expansion has them.
+fn at(ty: &Type) -> Span {
+    ty.span().resolved_at(Span::call_site())
+}
+
+fn object_of(param: &Param) -> Option<&Object> {
+    match &param.kind {
+        Kind::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// Encodes the key that the caller passed.
+fn key(private: &TokenStream, param: &Param) -> Option<TokenStream> {
+    let object = object_of(param)?;
+    let (key, outer, ty) = (hidden("key", param), &param.outer, &object.ty);
+    Some(match object.singleton {
+        true => quote_spanned!(at(ty)=> let #key = #private::singleton_key::<#ty>();),
+        false => quote_spanned!(at(ty)=> let #key = #private::object_key::<#ty>(#outer);),
+    })
+}
+
+/// Loads all objects at once.
+fn prefetch(private: &TokenStream, params: &[Param]) -> Option<TokenStream> {
+    let keys: Vec<_> = params.iter().filter(|param| object_of(param).is_some()).map(|param| hidden("key", param)).collect();
+    // A single object is loaded by what asks for it.
+    if keys.len() < 2 {
+        return None;
+    }
+    let tx = tx();
+    Some(quote! {
+        if let ::core::result::Result::Err(error) = #private::prefetch(#tx, &[#(&#keys),*]) {
+            return #private::Outcome::from_error(error);
+        }
+    })
+}
+
+/// Brings a parameter into scope for the body.
+fn bring_in(private: &TokenStream, param: &Param) -> TokenStream {
+    let tx = tx();
+    match &param.kind {
+        Kind::Object(object) => load(private, param, object),
+        Kind::Transaction => match &param.typed {
+            Some((pat, ty)) => quote!(let #pat: #ty = #tx;),
+            None => TokenStream::new(),
+        },
+        Kind::Value => value(private, param),
+        Kind::Shared => match &param.typed {
+            // The closure captures it under its own name.
+            Some((Pat::Ident(pat), _)) if pat.mutability.is_none() && pat.ident == param.outer => TokenStream::new(),
+            Some((pat, ty)) => {
+                let outer = &param.outer;
+                quote!(let #pat: #ty = #outer;)
+            }
+            None => TokenStream::new(),
+        },
+        Kind::Receiver | Kind::Wrong => TokenStream::new(),
+    }
+}
+
+fn value(private: &TokenStream, param: &Param) -> TokenStream {
+    let Some((pat, ty)) = &param.typed else { return TokenStream::new() };
+    let outer = &param.outer;
+    let annotation = (!has_impl(ty)).then(|| quote!(: #ty));
+    let clone = quote_spanned!(at(ty)=> #private::argument_is_cloned_for_each_attempt(&#outer));
+    quote!(let #pat #annotation = #clone;)
+}
+
+/// Whether a type cannot be written in a `let`.
+fn has_impl(ty: &Type) -> bool {
+    ty.to_token_stream().into_iter().any(contains_impl)
+}
+
+fn contains_impl(token: proc_macro2::TokenTree) -> bool {
+    match token {
+        proc_macro2::TokenTree::Ident(ident) => ident == "impl",
+        proc_macro2::TokenTree::Group(group) => group.stream().into_iter().any(contains_impl),
+        _ => false,
+    }
+}
+
+fn load(private: &TokenStream, param: &Param, object: &Object) -> TokenStream {
+    let (tx, key, ty) = (tx(), hidden("key", param), &object.ty);
+    let loaded = hidden("object", param);
+    let function = match object.form {
+        Form::Exclusive => "load_exclusive",
+        Form::Mut => "load_mut",
+        Form::Ref => "load_ref",
+    };
+    let function = format_ident!("{function}{}", if object.optional { "_if_present" } else { "" });
+    let load = quote_spanned! {at(ty)=>
+        let mut #loaded = match #private::#function::<#ty>(#tx, &#key) {
+            ::core::result::Result::Ok(object) => object,
+            ::core::result::Result::Err(error) => return #private::Outcome::from_error(error),
+        };
+    };
+    let lent = match (object.form, object.optional) {
+        (Form::Exclusive, false) => quote!(#loaded.write_all()),
+        (Form::Exclusive, true) => {
+            quote!(::core::option::Option::map(::core::option::Option::as_mut(&mut #loaded), |object| object.write_all()))
+        }
+        _ => quote!(#loaded),
+    };
+    let load = quote!(#[allow(unused_mut)] #load);
+    match &param.typed {
+        None => load,
+        Some((pat, ty)) => {
+            let (pat, ty) = (mutable(pat, object.form), in_transaction(ty));
+            quote!(#load #[allow(unused_mut)] let #pat: #ty = #lent;)
+        }
+    }
+}
+
+/// `x: Mut<T>` is `mut x: Mut<T>` to the body, so that its setters can be called.
+fn mutable(pat: &Pat, form: Form) -> Pat {
+    let mut pat = pat.clone();
+    if let Pat::Ident(ident) = &mut pat
+        && form == Form::Mut
+        && ident.by_ref.is_none()
+    {
+        ident.mutability = Some(syn::Token![mut](ident.ident.span()));
+    }
+    pat
+}
+
+/// The parameter's type with the transaction's lifetime, which the user need not write and cannot name.
+fn in_transaction(ty: &Type) -> Type {
+    let mut ty = ty.clone();
+    match &mut ty {
+        Type::Reference(reference) => reference.lifetime = None,
+        Type::Path(path) => {
+            if let Some(last) = path.path.segments.last_mut() {
+                give_lifetime(last);
+            }
+        }
+        _ => {}
+    }
+    ty
+}
+
+/// `Ref<T>` to `Ref<'_, T>`, also inside of an `Option`.
+fn give_lifetime(segment: &mut PathSegment) {
+    let is_handle = segment.ident == "Ref" || segment.ident == "Mut";
+    let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else { return };
+    if !is_handle {
+        for argument in &mut arguments.args {
+            if let GenericArgument::Type(inner) = argument {
+                *inner = in_transaction(inner);
+            }
+        }
+        return;
+    }
+    let types = std::mem::take(&mut arguments.args).into_iter();
+    let types = types.filter(|argument| !matches!(argument, GenericArgument::Lifetime(_)));
+    let lifetime = GenericArgument::Lifetime(Lifetime::new("'_", Span::call_site()));
+    arguments.args = std::iter::once(lifetime).chain(types).collect();
+}
+
+/// Runs the body: in a closure of its own, so that its `return` and its temporaries stay what they are in a function.
+fn call_body(private: &TokenStream, function: &Function, params: &[Param]) -> TokenStream {
+    let receiver = params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver));
+    if let Some(receiver) = receiver {
+        let (loaded, sibling) = (hidden("object", receiver), sibling_name(function));
+        let arguments = params.iter().filter(|param| param.typed.is_some()).map(|param| &param.outer);
+        return quote!(Self::#sibling(#loaded.write_all() #(, #arguments)*));
+    }
+    let body = &function.body;
+    let output = match &function.sig.output {
+        ReturnType::Type(_, ty) if has_impl(ty) => TokenStream::new(),
+        output => output.to_token_stream(),
+    };
+    quote!(#private::call(|| #output #body))
+}
+
+fn sibling_name(function: &Function) -> Ident {
+    format_ident!("__metaparticle_{}", function.sig.ident.unraw(), span = Span::call_site())
+}
+
+/// For `&mut self`: the method as it was written, under another name, because `self` cannot be given to a closure.
+fn sibling(function: &Function, params: &[Param]) -> Option<TokenStream> {
+    params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver))?;
+    let attrs = function.attrs.iter().filter(|attr| is_for_body(attr));
+    let mut sig = function.sig.clone();
+    sig.ident = sibling_name(function);
+    for (input, param) in sig.inputs.iter_mut().zip(params) {
+        match input {
+            syn::FnArg::Receiver(receiver) => receiver.attrs = param.attrs.clone(),
+            syn::FnArg::Typed(typed) => {
+                typed.attrs = param.attrs.clone();
+                if let Some(object) = object_of(param) {
+                    typed.attrs.push(syn::parse_quote!(#[allow(unused_mut)]));
+                    *typed.pat = mutable(&typed.pat, object.form);
+                    *typed.ty = in_transaction(&typed.ty);
+                }
+            }
+        }
+    }
+    let body = &function.body;
+    Some(quote!(#(#attrs)* #[doc(hidden)] #sig #body))
+}
+
+/// Attributes that mean something for the body.
+fn is_for_body(attr: &Attribute) -> bool {
+    ["cfg", "cfg_attr", "allow", "warn", "deny", "expect", "forbid"].iter().any(|name| attr.path().is_ident(name))
+}

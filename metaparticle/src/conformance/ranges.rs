@@ -1,0 +1,102 @@
+//! Checks of scans and of compared ranges.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use super::{Client, put, seen, seen_page, without_stamp};
+use crate::engine::{Answer, Engine, Seen};
+
+pub(super) fn a_scan_is_ordered_as_bytes_are(engine: &dyn Engine) {
+    let client = Client(engine);
+    let mut keys: Vec<Vec<u8>> =
+        [&b"a"[..], b"a\0", b"a\0\0", b"a\x01", b"a\xff", b"ab", b"b", b"\0", b"\xfe\xff"].map(<[u8]>::to_vec).to_vec();
+    keys.iter().rev().for_each(|key| client.set(key, key));
+    keys.sort();
+    let page = client.scan(Seen::NOTHING, b"", b"\xff", 100);
+    assert_eq!(page.records.iter().map(|(key, _)| key.to_vec()).collect::<Vec<_>>(), keys);
+    let page = client.scan(Seen::NOTHING, b"a\0", b"ab", 100);
+    assert_eq!(page.records.iter().map(|(key, _)| key.to_vec()).collect::<Vec<_>>(), keys[2..5]);
+}
+
+pub(super) fn a_scan_is_read_in_pages(engine: &dyn Engine) {
+    let client = Client(engine);
+    let keys: Vec<[u8; 2]> = (0..25).map(|n| [b'k', n]).collect();
+    keys.iter().for_each(|key| client.set(key, key));
+    client.remove(&keys[7]);
+    let (mut start, mut found) = (b"k".to_vec(), Vec::new());
+    while *start < b"l"[..] {
+        let page = client.scan(Seen::NOTHING, &start, b"l", 4);
+        assert!(page.records.len() <= 4, "a page has more records than asked for");
+        assert!(*page.range.start == *start && *page.range.end > *start, "a page does not go on");
+        start = page.range.end.to_vec();
+        found.extend(page.records.into_iter().map(|(key, _)| key.to_vec()));
+    }
+    let expected: Vec<_> = keys.iter().filter(|key| **key != keys[7]).map(|key| key.to_vec()).collect();
+    assert_eq!(found, expected);
+}
+
+pub(super) fn an_empty_range_has_no_records(engine: &dyn Engine) {
+    let client = Client(engine);
+    client.write(b"b", b"1");
+    for (start, end) in [(b"c", b"d"), (b"b", b"b"), (b"d", b"a")] {
+        assert!(client.scan(Seen::NOTHING, start, end, 10).records.is_empty());
+    }
+}
+
+/// A range is read, `change` is made, and the range is compared.
+fn compared_range_differs(engine: &dyn Engine, change: impl Fn(&Client<'_>)) -> bool {
+    let client = Client(engine);
+    for key in [b"b", b"d"] {
+        client.write(key, b"1");
+    }
+    let seen = seen_page(&client.scan(Seen::NOTHING, b"a", b"e", 10));
+    assert!(client.execute(&seen, &[], &[]).differs.is_empty(), "nothing has changed yet");
+    change(&client);
+    let differs = client.execute(&seen, &[], &[put(b"outside", b"1")]).differs;
+    assert_eq!(client.read(b"outside").is_none(), !differs.ranges.is_empty(), "a difference must write nothing");
+    let again = client.execute(&without_stamp(seen), &[], &[]).differs;
+    assert_eq!(again.ranges, differs.ranges, "the stamp must not change the answer");
+    !differs.ranges.is_empty()
+}
+
+pub(super) fn a_compared_range_notices_an_insert(engine: &dyn Engine) {
+    assert!(compared_range_differs(engine, |client| client.set(b"c", b"new")), "the insert went unnoticed");
+}
+
+pub(super) fn a_compared_range_notices_an_insert_at_its_end(engine: &dyn Engine) {
+    assert!(compared_range_differs(engine, |client| client.set(b"d\0", b"new")), "the insert went unnoticed");
+}
+
+pub(super) fn a_compared_range_notices_a_removal(engine: &dyn Engine) {
+    assert!(compared_range_differs(engine, |client| client.remove(b"b")), "the removal went unnoticed");
+}
+
+pub(super) fn a_compared_range_does_not_mind_a_changed_record(engine: &dyn Engine) {
+    assert!(!compared_range_differs(engine, |client| client.set(b"b", b"2")), "only its keys were compared");
+}
+
+pub(super) fn a_scan_notices_what_has_changed_before_it(engine: &dyn Engine) {
+    let client = Client(engine);
+    let old = client.write(b"a", b"1");
+    client.write(b"a", b"2");
+    let page = client.scan(&seen(&[(b"a", Some(old))]), b"", b"\xff", 10);
+    assert!(page.records.is_empty() && page.differs.records.len() == 1, "a mixture of old and new was returned");
+}
+
+pub(super) fn a_watch_answers_when_something_has_changed(engine: &dyn Engine) {
+    let client = Client(engine);
+    let version = client.write(b"a", b"1");
+    let seen = seen(&[(b"a", Some(version)), (b"b", None)]);
+    if let Answer::Later(watch) = engine.watch(&seen) {
+        let mut watch = pin!(watch);
+        // An engine may answer too early, so only the answer itself is checked.
+        let _ = watch.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| client.wait(engine.watch(&seen)));
+        client.write(b"b", b"1");
+        assert!(waits.join().is_ok(), "the watch failed");
+    });
+    client.wait(engine.watch(&seen));
+}

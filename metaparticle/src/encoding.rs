@@ -1,0 +1,354 @@
+//! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
+
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+use bincode::config;
+use bincode::error::DecodeError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::persistent::Field;
+
+/// The first byte of every record, so that a later format is recognised.
+const FORMAT: u8 = 1;
+/// Format, schema number, number of fields.
+const HEADER_BYTES: usize = 1 + 4 + 2;
+
+/// A set of a type's fields, by index. Fields from the 128th on share one place: what holds for one is taken to hold for all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FieldSet(u128);
+
+impl FieldSet {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const ALL: Self = Self(u128::MAX);
+
+    pub(crate) fn of(index: usize) -> Self {
+        Self(1 << index.min(127))
+    }
+
+    pub(crate) fn contains(self, index: usize) -> bool {
+        self.0 & Self::of(index).0 != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for FieldSet {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for FieldSet {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// An object's fields, encoded, in the order of the program's struct.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Encoded {
+    data: Vec<u8>,
+    /// Where each field ends in `data`.
+    ends: Vec<u32>,
+}
+
+impl Encoded {
+    pub(crate) fn field(&self, index: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(index)? as usize;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        self.data.get(start..end)
+    }
+}
+
+/// Takes an object's fields one after the other and encodes them.
+pub struct FieldWriter {
+    fields: &'static [Field],
+    encoded: Encoded,
+    /// What the fields were before, to tell which have changed.
+    before: Option<Encoded>,
+    changed: FieldSet,
+}
+
+impl FieldWriter {
+    pub(crate) fn new(fields: &'static [Field], before: Option<Encoded>) -> Self {
+        Self { fields, encoded: Encoded::default(), before, changed: FieldSet::NONE }
+    }
+
+    /// The fields, and which of them differ from before.
+    pub(crate) fn finish(self) -> (Encoded, FieldSet) {
+        (self.encoded, self.changed)
+    }
+
+    /// Encodes the next field; `check` is asked whether changed bytes can be read back.
+    fn put<T: Serialize>(&mut self, value: &T, check: impl Fn(&[u8]) -> Result<(), DecodeError>) -> Result<()> {
+        let index = self.encoded.ends.len();
+        let name = self.fields.get(index).map_or("?", Field::name);
+        let start = self.encoded.data.len();
+        bincode::serde::encode_into_std_write(value, &mut self.encoded.data, config::standard())
+            .map_err(|error| Error::with_source(ErrorKind::Encoding, format!("the field `{name}` cannot be stored"), error))?;
+        let end = u32::try_from(self.encoded.data.len())
+            .map_err(|_| Error::new(ErrorKind::Limit, format!("the field `{name}` takes more than 4 GiB")))?;
+        self.encoded.ends.push(end);
+        let bytes = &self.encoded.data[start..];
+        if self.before.as_ref().and_then(|before| before.field(index)) != Some(bytes) {
+            self.changed |= FieldSet::of(index);
+            // Some types write what only a self-describing format can read. Better an error now than a record lost later.
+            check(bytes).map_err(|error| {
+                let message = format!(
+                    "the field `{name}` cannot be stored, because its bytes could not be read back: types that need a \
+                     self-describing format, such as `serde_json::Value` and serde's `untagged`, `flatten` and \
+                     `skip_serializing_if`, need `#[persistent(with = module)]`"
+                );
+                Error::with_source(ErrorKind::Encoding, message, error)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FieldWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FieldWriter").field("fields", &self.encoded.ends.len()).finish_non_exhaustive()
+    }
+}
+
+/// Decodes a whole value. Lengths in damaged bytes cannot make it allocate out of proportion to `bytes`.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    // The limit counts bytes in memory; a value takes at most 16 (a `u128`) for each stored byte.
+    fn limited<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
+        bincode::serde::decode_from_slice(bytes, config::standard().with_limit::<LIMIT>())
+    }
+    let (value, read) = match bytes.len() {
+        0..=0xfff => limited::<T, 0x1_0000>(bytes),
+        0x1000..=0xffff => limited::<T, 0x10_0000>(bytes),
+        0x1_0000..=0xf_ffff => limited::<T, 0x100_0000>(bytes),
+        _ => limited::<T, 0x4000_0000>(bytes),
+    }?;
+    if read == bytes.len() {
+        Ok(value)
+    } else {
+        Err(DecodeError::OtherString(format!("{} bytes are left over after the value", bytes.len() - read)))
+    }
+}
+
+/// A type of fields: all that serde can write and read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored in a persistent struct",
+    label = "cannot be stored",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; or say how with `#[persistent(with = module)]`; or leave the field out of the record with `#[persistent(skip)]`"
+)]
+pub trait Storable: Sized {
+    /// Writes it as the next field.
+    fn store(&self, out: &mut FieldWriter) -> Result<()>;
+    /// Reads the field with this index.
+    fn load(fields: &mut FieldReader<'_>, index: usize) -> Result<Self>;
+    /// Reads the field with this index, or makes it where the record has none.
+    fn load_or(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> Self) -> Result<Self>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Storable for T {
+    fn store(&self, out: &mut FieldWriter) -> Result<()> {
+        out.put(self, |bytes| decode::<T>(bytes).map(drop))
+    }
+
+    fn load(fields: &mut FieldReader<'_>, index: usize) -> Result<Self> {
+        fields.required(index)
+    }
+
+    fn load_or(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> Self) -> Result<Self> {
+        Ok(fields.optional(index)?.unwrap_or_else(default))
+    }
+}
+
+/// Writes the next field with a `with` module.
+pub fn store_with<S: Serialize>(value: &S, out: &mut FieldWriter) -> Result<()> {
+    out.put(value, |_| Ok(()))
+}
+
+/// Reads a field with a `with` module.
+pub fn load_with<D: DeserializeOwned>(fields: &mut FieldReader<'_>, index: usize) -> Result<D> {
+    fields.required(index)
+}
+
+/// Reads a field with a `with` module, or makes it where the record has none.
+pub fn load_with_or<D: DeserializeOwned>(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> D) -> Result<D> {
+    Ok(fields.optional(index)?.unwrap_or_else(default))
+}
+
+/// Where a [`FieldReader`] finds bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// What this transaction has written.
+    Encoded(&'a Encoded),
+    /// A record, and where in it each field of the program's struct is.
+    Record(RecordFields<'a>, &'a [Option<usize>]),
+}
+
+/// Gives an object's fields by their index in the program's struct.
+#[derive(Debug)]
+pub struct FieldReader<'a> {
+    fields: &'static [Field],
+    source: Source<'a>,
+}
+
+impl<'a> FieldReader<'a> {
+    pub(crate) fn new(fields: &'static [Field], source: Source<'a>) -> Self {
+        Self { fields, source }
+    }
+
+    fn bytes(&self, index: usize) -> Option<&'a [u8]> {
+        match self.source {
+            Source::Encoded(encoded) => encoded.field(index),
+            Source::Record(record, positions) => record.field((*positions.get(index)?)?),
+        }
+    }
+
+    fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
+        let Some(bytes) = self.bytes(index) else { return Ok(None) };
+        decode(bytes).map(Some).map_err(|error| {
+            let name = self.fields.get(index).map_or("?", Field::name);
+            let message =
+                format!("the stored field `{name}` ({} bytes) cannot be read as a {}", bytes.len(), std::any::type_name::<T>());
+            Error::with_source(ErrorKind::Incompatible, message, error)
+        })
+    }
+
+    fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T> {
+        self.optional(index)?.ok_or_else(|| {
+            let name = self.fields.get(index).map_or("?", Field::name);
+            let message = format!(
+                "the record has no field `{name}`: if the field is new, write `#[persistent(default)]` on it; if it was \
+                 renamed, `#[persistent(alias = \"the old name\")]`"
+            );
+            Error::new(ErrorKind::Incompatible, message)
+        })
+    }
+}
+
+/// The fields of a record, in the order of its schema.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordFields<'a> {
+    schema: u32,
+    /// Little-endian `u32`s: where each field ends in `data`.
+    ends: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> RecordFields<'a> {
+    /// Looks at every offset, so that `field` cannot go wrong.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let damaged = |what: &str| Error::new(ErrorKind::Corrupt, format!("the record is damaged: {what}"));
+        match bytes.first() {
+            Some(&FORMAT) => {}
+            Some(&other) => {
+                let message = format!("the record has format {other}, and this program knows format {FORMAT} only");
+                return Err(Error::new(ErrorKind::Incompatible, message));
+            }
+            None => return Err(damaged("it is empty")),
+        }
+        let (&[_, s0, s1, s2, s3, c0, c1], rest) =
+            bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("it is too short"))?;
+        let count = u16::from_le_bytes([c0, c1]) as usize;
+        let (ends, data) = rest.split_at_checked(count * 4).ok_or_else(|| damaged("it is too short for its fields"))?;
+        let fields = Self { schema: u32::from_le_bytes([s0, s1, s2, s3]), ends, data };
+        let mut last = 0;
+        for index in 0..count {
+            let end = fields.end(index).unwrap_or(usize::MAX);
+            if end < last || end > data.len() {
+                return Err(damaged("its field offsets are out of order"));
+            }
+            last = end;
+        }
+        if last != data.len() {
+            return Err(damaged("bytes are left over after its fields"));
+        }
+        Ok(fields)
+    }
+
+    pub(crate) fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.ends.len() / 4
+    }
+
+    fn end(&self, index: usize) -> Option<usize> {
+        let bytes = self.ends.get(index * 4..index * 4 + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    }
+
+    pub(crate) fn field(&self, index: usize) -> Option<&'a [u8]> {
+        let start = if index == 0 { 0 } else { self.end(index - 1)? };
+        self.data.get(start..self.end(index)?)
+    }
+}
+
+/// Puts a record together from its fields' bytes.
+pub(crate) fn compose_record(schema: u32, fields: &[&[u8]]) -> Result<Vec<u8>> {
+    let too_many = || Error::new(ErrorKind::Limit, "a record can have at most 65,535 fields and 4 GiB");
+    let count = u16::try_from(fields.len()).map_err(|_| too_many())?;
+    let data: usize = fields.iter().map(|field| field.len()).sum();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + fields.len() * 4 + data);
+    bytes.push(FORMAT);
+    bytes.extend(schema.to_le_bytes());
+    bytes.extend(count.to_le_bytes());
+    let mut end = 0;
+    for field in fields {
+        end += field.len();
+        bytes.extend(u32::try_from(end).map_err(|_| too_many())?.to_le_bytes());
+    }
+    for field in fields {
+        bytes.extend_from_slice(field);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_gives_back_its_fields() {
+        let bytes = compose_record(7, &[b"ab", b"", b"c"]).expect("composes");
+        let record = RecordFields::parse(&bytes).expect("parses");
+        assert_eq!((record.schema(), record.count()), (7, 3));
+        assert_eq!(
+            [record.field(0), record.field(1), record.field(2), record.field(3)],
+            [Some(&b"ab"[..]), Some(b""), Some(b"c"), None]
+        );
+    }
+
+    #[test]
+    fn no_cut_or_flipped_record_panics() {
+        let bytes = compose_record(1, &[b"hello", b"world"]).expect("composes");
+        for len in 0..bytes.len() {
+            assert!(RecordFields::parse(&bytes[..len]).is_err(), "a record cut to {len} bytes was accepted");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(record) = RecordFields::parse(&damaged) {
+                for index in 0..record.count() {
+                    record.field(index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hostile_length_does_not_allocate() {
+        // bincode: 253 announces a u64; a string of 2^62 bytes.
+        let bytes = [&[253u8][..], &(1u64 << 62).to_le_bytes()].concat();
+        assert!(decode::<String>(&bytes).is_err());
+        assert!(decode::<Vec<u64>>(&bytes).is_err());
+        assert!(decode::<std::collections::HashMap<String, u64>>(&bytes).is_err());
+    }
+}

@@ -1,0 +1,299 @@
+//! The folder of a store: whose it is, who may use it, and a mark that says how far it had come.
+//!
+//! | name | what |
+//! |---|---|
+//! | `metaparticle` | the mark: two slots of 64 bytes at 0 and 512, written in turn, so that a torn write leaves the other |
+//! | `lock` | locked by the process that has the store open |
+//! | `sled/` | sled's own files |
+//!
+//! A slot is: magic `metapart`, format `u16`, stage `u8` (1 being made, 2 open, 3 closed), zero `u8`, sequence `u64`, store id `u128`, last
+//! commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are little-endian. The mark is written after each group of
+//! commits and not synced by itself: it may be older than what sled has, after a power cut, and is never newer. If sled has
+//! less than the mark says, sled has lost something.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+
+const MAGIC: &[u8; 8] = b"metapart";
+const FORMAT: u16 = 1;
+const SLOT_BYTES: usize = 64;
+const SLOTS: [u64; 2] = [0, 512];
+const CHECKED_BYTES: usize = 8 + 2 + 1 + 1 + 8 + 16 + 8;
+/// sled gives up its lock a little after it was dropped.
+const SLED_LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its first opening has not come to its end: nothing was ever stored.
+    BeingMade,
+    Open,
+    /// It was ended properly.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) stage: Stage,
+    pub(super) store_id: u128,
+    pub(super) last_commit: u64,
+    sequence: u64,
+}
+
+/// A folder that this process has to itself.
+pub(super) struct Folder {
+    path: PathBuf,
+    mark_file: File,
+    mark: Mark,
+    // Unlocked when all else is closed: fields are dropped in order.
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder, and makes it first if there is none.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        check_ours(path)?;
+        make(path).map_err(|error| io_error(path, "its folder cannot be made", error))?;
+        let lock = lock(path)?;
+        let mark_path = path.join("metaparticle");
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&mark_path);
+        let mark_file = open.map_err(|error| io_error(path, "its mark cannot be opened", error))?;
+        let mut bytes = Vec::new();
+        let read = (&mark_file).take(4096).read_to_end(&mut bytes);
+        read.map_err(|error| io_error(path, "its mark cannot be read", error))?;
+        let fresh = Mark { stage: Stage::BeingMade, store_id: fastrand::u128(..), last_commit: 0, sequence: 0 };
+        let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
+        let mut folder = Self { path: path.to_owned(), mark_file, mark, _lock: lock };
+        if bytes.is_empty() {
+            folder.write_mark(fresh.stage, fresh.last_commit)?;
+        }
+        folder.sync_mark()?;
+        Ok(folder)
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    pub(super) fn sled_path(&self) -> PathBuf {
+        self.path.join("sled")
+    }
+
+    /// Writes the next slot; `sync_mark` makes it last.
+    pub(super) fn write_mark(&mut self, stage: Stage, last_commit: u64) -> Result<()> {
+        let mark = Mark { stage, last_commit, sequence: self.mark.sequence + 1, ..self.mark };
+        let at = SLOTS[(mark.sequence % 2) as usize];
+        let write = self.mark_file.seek(SeekFrom::Start(at)).and_then(|_| self.mark_file.write_all(&encode(&mark)));
+        write.map_err(|error| io_error(&self.path, "its mark cannot be written", error))?;
+        self.mark = mark;
+        Ok(())
+    }
+
+    pub(super) fn sync_mark(&self) -> Result<()> {
+        self.mark_file.sync_all().map_err(|error| io_error(&self.path, "its mark cannot be synced", error))
+    }
+
+    /// Makes the names of all files last, once they are there. sled does not.
+    pub(super) fn sync_names(&self) -> Result<()> {
+        let sled = self.sled_path();
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folders = [self.path.clone(), sled.clone(), sled.join("blobs"), parent.to_owned()];
+        let files = fs::read_dir(&sled).map_err(|error| io_error(&self.path, "its files cannot be listed", error))?;
+        let files = files.filter_map(|file| file.ok()).map(|file| file.path());
+        for path in files.chain(folders) {
+            match File::open(&path).and_then(|file| file.sync_all()) {
+                Ok(()) => {}
+                // Removed meanwhile, or a folder on a system that cannot open folders.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
+                Err(error) => return Err(io_error(&path, "it cannot be synced", error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what sled cannot open after it was cut short while writing a snapshot; the snapshot is not needed.
+    pub(super) fn remove_unfinished_snapshots(&self) -> Result<()> {
+        let Ok(files) = fs::read_dir(self.sled_path()) else { return Ok(()) };
+        for file in files.filter_map(|file| file.ok()) {
+            if file.file_name().to_string_lossy().ends_with(".generating") {
+                fs::remove_file(file.path()).map_err(|error| io_error(&file.path(), "it cannot be removed", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts sled's snapshots aside, into `damaged/`; sled can do without. Tells whether there were any.
+    pub(super) fn put_snapshots_aside(&self) -> Result<bool> {
+        let aside = self.path.join("damaged");
+        let Ok(files) = fs::read_dir(self.sled_path()) else { return Ok(false) };
+        let mut any = false;
+        for file in files.filter_map(|file| file.ok()).filter(|file| file.file_name().to_string_lossy().starts_with("snap.")) {
+            let moved = fs::create_dir_all(&aside).and_then(|()| fs::rename(file.path(), aside.join(file.file_name())));
+            moved.map_err(|error| io_error(&file.path(), "it cannot be put aside", error))?;
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Waits until nobody has sled's own lock; we have ours, so that it can only be a handle that is being dropped.
+    pub(super) fn wait_for_sled_lock(&self) -> Result<()> {
+        let Ok(db) = OpenOptions::new().read(true).write(true).open(self.sled_path().join("db")) else { return Ok(()) };
+        let start = Instant::now();
+        loop {
+            match db.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < SLED_LOCK_PATIENCE => thread::sleep(Duration::from_millis(5)),
+                Err(TryLockError::WouldBlock) => return Err(in_use(&self.path)),
+                Err(TryLockError::Error(error)) => return Err(io_error(&self.path, "it cannot be locked", error)),
+            }
+        }
+    }
+}
+
+/// That the path is free, or a store.
+fn check_ours(path: &Path) -> Result<()> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(path, "it cannot be looked at", error)),
+        Ok(found) => found,
+    };
+    let not_ours = |what: &str| {
+        let message = format!("{} is {what}, and not a store; give another path, which need not exist", path.display());
+        Err(Error::new(ErrorKind::Setup, message))
+    };
+    if !found.is_dir() {
+        return not_ours("a file");
+    }
+    if path.join("metaparticle").exists() {
+        return Ok(());
+    }
+    let files = fs::read_dir(path).map_err(|error| io_error(path, "it cannot be listed", error))?;
+    // A lock alone is left by a first opening that was cut short.
+    let strangers: Vec<_> =
+        files.filter_map(|file| file.ok()).map(|file| file.file_name()).filter(|name| name != "lock").collect();
+    match strangers.first() {
+        None => Ok(()),
+        Some(name) => not_ours(&format!("a folder with something else in it (`{}`)", name.to_string_lossy())),
+    }
+}
+
+/// Makes the folder, for its owner only.
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        // Another process may have been faster; the lock decides.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("lock"));
+    let file = open.map_err(|error| io_error(path, "its lock cannot be opened", error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
+        Err(TryLockError::Error(error)) => Err(io_error(path, "it cannot be locked", error)),
+    }
+}
+
+fn in_use(path: &Path) -> Error {
+    let message = format!(
+        "the store {} is in use by another process, or is already open in this one; a folder serves one process at a time",
+        path.display()
+    );
+    Error::new(ErrorKind::InUse, message)
+}
+
+pub(super) fn io_error(path: &Path, what: &str, error: io::Error) -> Error {
+    Error::with_source(ErrorKind::Engine, format!("the store {} failed: {what}", path.display()), error)
+}
+
+fn encode(mark: &Mark) -> [u8; SLOT_BYTES] {
+    let mut bytes = Vec::with_capacity(SLOT_BYTES);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.push(match mark.stage {
+        Stage::BeingMade => 1,
+        Stage::Open => 2,
+        Stage::Closed => 3,
+    });
+    bytes.push(0);
+    bytes.extend(mark.sequence.to_le_bytes());
+    bytes.extend(mark.store_id.to_le_bytes());
+    bytes.extend(mark.last_commit.to_le_bytes());
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    let mut slot = [0; SLOT_BYTES];
+    slot[..bytes.len()].copy_from_slice(&bytes);
+    slot
+}
+
+/// The newer of the two slots that are whole.
+fn decode(path: &Path, bytes: &[u8]) -> Result<Mark> {
+    let slots = SLOTS.map(|at| bytes.get(at as usize..at as usize + SLOT_BYTES).and_then(decode_slot));
+    let newer = slots.into_iter().flatten().max_by_key(|(_, mark)| mark.sequence);
+    match newer {
+        Some((FORMAT, mark)) => Ok(mark),
+        Some((format, _)) => {
+            let message = format!(
+                "the store {} has format {format}, and this program knows format {FORMAT} only: it was written by a newer \
+                 version of metaparticle",
+                path.display()
+            );
+            Err(Error::new(ErrorKind::Incompatible, message))
+        }
+        None => Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark cannot be read", path.display()))),
+    }
+}
+
+fn decode_slot(slot: &[u8]) -> Option<(u16, Mark)> {
+    let (content, rest) = slot.split_at_checked(CHECKED_BYTES)?;
+    if !content.starts_with(MAGIC) || rest.get(..4)? != crc32fast::hash(content).to_le_bytes() {
+        return None;
+    }
+    let number = |at: usize| Some(u64::from_le_bytes(content.get(at..at + 8)?.try_into().ok()?));
+    let stage = match content.get(10)? {
+        1 => Stage::BeingMade,
+        2 => Stage::Open,
+        3 => Stage::Closed,
+        _ => return None,
+    };
+    let store_id = u128::from(number(20)?) | u128::from(number(28)?) << 64;
+    let format = u16::from_le_bytes([*content.get(8)?, *content.get(9)?]);
+    Some((format, Mark { stage, store_id, last_commit: number(36)?, sequence: number(12)? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_damaged_slot_is_survived_and_two_are_not() {
+        let old = Mark { stage: Stage::Open, store_id: u128::MAX - 9, last_commit: 41, sequence: 2 };
+        let new = Mark { last_commit: 42, sequence: 3, ..old };
+        let mut bytes = vec![0; 512 + SLOT_BYTES];
+        bytes[..SLOT_BYTES].copy_from_slice(&encode(&old));
+        bytes[512..].copy_from_slice(&encode(&new));
+        let path = Path::new("store");
+        assert_eq!(decode(path, &bytes).expect("decodes"), new);
+        for bit in 0..CHECKED_BYTES * 8 {
+            let mut damaged = bytes.clone();
+            damaged[512 + bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(path, &damaged).expect("decodes"), old, "bit {bit}");
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(path, &damaged).is_err(), "bit {bit} of both");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The handles that a body works on objects through.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use crate::encoding::{Encoded, FieldSet};
+use crate::persistent::Persistent;
+use crate::transaction::{Attempt, Taken};
+
+/// An object, for reading. Dereferences to `T`; checked at commit like everything that a transaction reads.
+///
+/// It cannot outlive its transaction:
+///
+/// ```compile_fail
+/// # use metaparticle::{persistent, Ref, Result, Store};
+/// # #[persistent(default)] struct Visits { count: u64 }
+/// # let store = Store::open("memory:")?;
+/// let escaped: Ref<Visits> = store.transaction(|tx| tx.get::<Visits>("home"))?;
+/// # metaparticle::Ok(())
+/// ```
+pub struct Ref<'tx, T> {
+    object: Rc<T>,
+    transaction: PhantomData<&'tx ()>,
+}
+
+impl<T> Ref<'_, T> {
+    pub(crate) fn new(object: Rc<T>) -> Self {
+        Self { object, transaction: PhantomData }
+    }
+}
+
+impl<T> Deref for Ref<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.object
+    }
+}
+
+impl<T> Clone for Ref<'_, T> {
+    fn clone(&self) -> Self {
+        Self::new(self.object.clone())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ref<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+/// An object, for reading and writing, with the accessors that `#[persistent]` has generated: for each field `count` there are
+/// `count()`, `set_count(value)` and `count_mut()`, which note which fields were read and which written.
+///
+/// A transaction that used only accessors does not conflict with a change of other fields. It dereferences to `T`, too; then
+/// all fields count as read. What has changed is found when the handle is dropped, by comparing bytes; only a commit writes.
+///
+/// It is an alias of the struct that the attribute generates, so that accessors need no import and
+/// `a.set_n(a.n() + 1)` compiles. A method of `T` that has the same name as an accessor is called as `T::name(&handle)`.
+///
+/// ```
+/// # use metaparticle::{persistent, transactional, Mut, Result, Store};
+/// #[persistent(default)]
+/// struct Page { visits: u64, title: String }
+///
+/// #[transactional]
+/// fn visit(page: Mut<Page>) -> Result<u64> {
+///     page.set_visits(page.visits() + 1);
+///     Ok(*page.visits())
+/// }
+/// # fn main() -> Result<()> {
+/// # let store = Store::open("memory:")?;
+/// assert_eq!(store.run(|| visit("home"))?, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub type Mut<'tx, T> = <T as Persistent>::Mut<'tx>;
+
+/// An object that is lent for writing; what every handle wraps.
+pub struct Tracked<'tx, T: 'static> {
+    attempt: &'tx Attempt,
+    slot: usize,
+    object: T,
+    read: Cell<FieldSet>,
+    assigned: FieldSet,
+    /// The fields before the first change.
+    before: Option<Encoded>,
+    panicking: bool,
+    // Functions of `T: Persistent`, as pointers: a bound on this struct would be repeated in every expansion.
+    encode: fn(&T) -> Option<Encoded>,
+    take_back: fn(&Attempt, usize, &T, Taken),
+}
+
+impl<'tx, T: 'static> Tracked<'tx, T> {
+    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: T) -> Self
+    where
+        T: Persistent,
+    {
+        Self {
+            attempt,
+            slot,
+            object,
+            read: Cell::new(FieldSet::NONE),
+            assigned: FieldSet::NONE,
+            before: None,
+            panicking: std::thread::panicking(),
+            // An object that cannot be encoded is reported when it comes back.
+            encode: |object| Attempt::encode(object, None).ok().map(|(fields, _)| fields),
+            take_back: |attempt, slot, object, taken| attempt.take_back(slot, object, taken),
+        }
+    }
+
+    /// The object, to read any of it.
+    pub fn read_all(&self) -> &T {
+        self.read.set(FieldSet::ALL);
+        &self.object
+    }
+
+    /// The object, to read and write any of it.
+    pub fn write_all(&mut self) -> &mut T {
+        self.read.set(FieldSet::ALL);
+        self.writable()
+    }
+
+    /// The object, to read only the field with this index.
+    pub fn read(&self, field: usize) -> &T {
+        self.read.set(self.read.get() | FieldSet::of(field));
+        &self.object
+    }
+
+    /// The object, to replace only the field with this index.
+    pub fn write(&mut self, field: usize) -> &mut T {
+        // A field that was read before is a plain change; one that was not must be written whatever it turns out to be.
+        if !self.read.get().contains(field) {
+            self.assigned |= FieldSet::of(field);
+        }
+        self.writable()
+    }
+
+    /// The object, to read and write only the field with this index.
+    pub fn read_write(&mut self, field: usize) -> &mut T {
+        self.read.set(self.read.get() | FieldSet::of(field));
+        self.writable()
+    }
+
+    fn writable(&mut self) -> &mut T {
+        if self.before.is_none() {
+            // Encoded from the object and not taken from its record: a `HashMap` does not come out in the order that it went in.
+            self.before = Some((self.encode)(&self.object).unwrap_or_default());
+        }
+        &mut self.object
+    }
+}
+
+/// Only gives the object back to its transaction; a commit writes.
+impl<T: 'static> Drop for Tracked<'_, T> {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        let interrupted = before.is_some() && !self.panicking && std::thread::panicking();
+        let taken = Taken { before, read: self.read.get(), assigned: self.assigned, interrupted };
+        (self.take_back)(self.attempt, self.slot, &self.object, taken);
+    }
+}
+
+impl<T: fmt::Debug + 'static> fmt::Debug for Tracked<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read_all().fmt(f)
+    }
+}

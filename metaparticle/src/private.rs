@@ -1,0 +1,102 @@
+//! What expansions of the macros may name. Not for use by hand, and without any promise of stability.
+
+use std::sync::Arc;
+
+pub use ::serde;
+pub use std::string::String;
+
+pub use crate::encoding::{FieldReader, FieldWriter, Storable, load_with, load_with_or, store_with};
+pub use crate::key::{KeyFor, ObjectKey};
+pub use crate::object::Tracked;
+pub use crate::persistent::{Field, Handle, Singleton};
+pub use crate::transaction::{Outcome, TransactionOptions as Options};
+
+use crate::Result;
+use crate::engine::RecordKey;
+use crate::object::Ref;
+use crate::persistent::Persistent;
+use crate::schema::TypeInfo;
+use crate::store::current;
+use crate::transaction::{Attempt, Tx};
+
+/// The key that a caller passed.
+pub fn object_key<T: Persistent>(key: impl KeyFor<T>) -> ObjectKey<T> {
+    key.object_key()
+}
+
+/// The key of the one object.
+pub fn singleton_key<T: Singleton>() -> ObjectKey<T>
+where
+    (): KeyFor<T>,
+{
+    ().object_key()
+}
+
+/// A key of any type of objects.
+pub trait AnyKey {
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)>;
+}
+
+impl<T: Persistent> AnyKey for ObjectKey<T> {
+    #[allow(private_interfaces)]
+    fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)> {
+        Ok((attempt.info::<T>()?, self.record_key().clone()))
+    }
+}
+
+/// Loads the objects of all parameters in one step.
+pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
+    let attempt = tx.attempt_state();
+    let keys: Result<Vec<_>> = keys.iter().map(|key| key.resolve(attempt)).collect();
+    attempt.load(&keys?)
+}
+
+/// For a parameter `&mut T`.
+pub fn load_exclusive<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Tracked<'tx, T>> {
+    tx.load_tracked(key)
+}
+
+/// For a parameter `Mut<T>`.
+pub fn load_mut<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<T::Mut<'tx>> {
+    tx.load_tracked(key).map(Handle::new)
+}
+
+/// For a parameter `Ref<T>`.
+pub fn load_ref<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Ref<'tx, T>> {
+    tx.load_ref(key)
+}
+
+/// For a parameter `Option<&mut T>`.
+pub fn load_exclusive_if_present<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Option<Tracked<'tx, T>>> {
+    tx.if_present(key, || tx.load_tracked(key))
+}
+
+/// For a parameter `Option<Mut<T>>`.
+pub fn load_mut_if_present<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Option<T::Mut<'tx>>> {
+    tx.if_present(key, || load_mut(tx, key))
+}
+
+/// For a parameter `Option<Ref<T>>`.
+pub fn load_ref_if_present<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Option<Ref<'tx, T>>> {
+    tx.if_present(key, || tx.load_ref(key))
+}
+
+/// For a parameter that is passed through by value. Its name is what the compiler shows for an argument that is not `Clone`.
+pub fn argument_is_cloned_for_each_attempt<A: Clone>(argument: &A) -> A {
+    argument.clone()
+}
+
+/// Calls a body: `return` and temporaries in it are as in a function.
+pub fn call<Out>(body: impl FnOnce() -> Out) -> Out {
+    body()
+}
+
+/// Runs the body of a transactional function on the current store.
+pub fn run<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Out) -> Out {
+    match current() {
+        Ok(store) => crate::transaction::run(&store, options, body),
+        Err(error) => Out::from_error(error),
+    }
+}

@@ -1,0 +1,274 @@
+//! The store: opens an engine and runs transactions on it. The one door.
+
+mod builder;
+mod current;
+mod exit;
+mod stats;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use self::builder::Settings;
+pub use self::builder::StoreBuilder;
+pub(crate) use self::current::current;
+pub use self::current::{Entered, open, scoped};
+use self::stats::Counters;
+pub use self::stats::Stats;
+use crate::clock::Clock;
+use crate::engine::{Answer, CommitId, Engine, Request, Seen, Stamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Types;
+use crate::sync::{Mutex, block_on};
+use crate::transaction::{HotKeys, TransactionOptions, Tx, run};
+
+/// What a program opens, and runs transactions on.
+///
+/// It is cheap to clone and can be shared between threads: put it into the state of a web framework, or make it the process's
+/// default with [`metaparticle::open`](crate::open). When the last clone is dropped, everything committed is on disk.
+///
+/// | URL | engine |
+/// |---|---|
+/// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
+/// | `memory:` | records in memory, for tests; each opening is a store of its own |
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Box<dyn Engine>,
+    url: String,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    types: Types,
+    hot_keys: Arc<HotKeys>,
+    counters: Counters,
+    random: Mutex<fastrand::Rng>,
+}
+
+impl Store {
+    /// Opens the store at a path or URL.
+    ///
+    /// # Errors
+    /// [`Setup`](ErrorKind::Setup) if the URL cannot be used, or the folder is not a store;
+    /// [`InUse`](ErrorKind::InUse) if another process has it open; [`Corrupt`](ErrorKind::Corrupt) if it is damaged;
+    /// [`Engine`](ErrorKind::Engine) if the disk fails.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, scoped, Result, Store};
+    /// #[persistent(default)]
+    /// struct Visits { count: u64 }
+    ///
+    /// # fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("visits.db");
+    /// # let path = path.to_str().expect("a path");
+    /// let store = Store::open(path)?;
+    /// let count = store.run(|| {
+    ///     scoped("home", |page: &mut Visits| {
+    ///         page.count += 1;
+    ///         metaparticle::Ok(page.count)
+    ///     })
+    /// })?;
+    /// assert_eq!(count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open(url: impl AsRef<str>) -> Result<Self> {
+        Self::builder(url).open()
+    }
+
+    /// A builder, to set durability, retry policy, cache size and clock before opening.
+    pub fn builder(url: impl AsRef<str>) -> StoreBuilder {
+        StoreBuilder::new(url.as_ref())
+    }
+
+    /// A store on an engine of another crate's making.
+    pub fn with_engine(engine: impl Engine) -> Self {
+        StoreBuilder::new("an engine of its own").build(Box::new(engine))
+    }
+
+    fn new(engine: Box<dyn Engine>, url: String, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        let inner = Inner {
+            engine,
+            url,
+            settings,
+            clock,
+            types: Types::default(),
+            hot_keys: Arc::default(),
+            counters: Counters::default(),
+            random: Mutex::new(fastrand::Rng::new()),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Runs `body` as a transaction: again after a conflict, and joined to the transaction that is running on this thread, if
+    /// one is. The same as a `#[transactional]` function that takes `tx: &Tx`.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, Result, Store};
+    /// # #[persistent(default)] struct Visits { count: u64 }
+    /// let store = Store::open("memory:")?;
+    /// let count = store.transaction(|tx| {
+    ///     let mut home = tx.get_mut::<Visits>("home")?;
+    ///     home.count += 1;
+    ///     metaparticle::Ok(home.count)
+    /// })?;
+    /// assert_eq!(count, 1);
+    /// # metaparticle::Ok(())
+    /// ```
+    pub fn transaction<R, E: From<Error>>(&self, body: impl Fn(&Tx) -> Result<R, E>) -> Result<R, E> {
+        run(self, TransactionOptions::new(), body)
+    }
+
+    /// As [`transaction`](Store::transaction), with options.
+    pub fn transaction_with<R, E: From<Error>>(
+        &self,
+        options: TransactionOptions,
+        body: impl Fn(&Tx) -> Result<R, E>,
+    ) -> Result<R, E> {
+        run(self, options, body)
+    }
+
+    /// Calls `f` with this store in place of the default one, on this thread.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, transactional, Result, Store};
+    /// # #[persistent(default)] struct Visits { count: u64 }
+    /// # #[transactional] fn visit(page: &mut Visits) -> Result<u64> { page.count += 1; Ok(page.count) }
+    /// # fn main() -> Result<()> {
+    /// let (one, other) = (Store::open("memory:")?, Store::open("memory:")?);
+    /// assert_eq!(one.run(|| visit("home"))?, 1);
+    /// assert_eq!(one.run(|| visit("home"))?, 2);
+    /// assert_eq!(other.run(|| visit("home"))?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.enter();
+        f()
+    }
+
+    /// Uses this store in place of the default one, on this thread, until the guard is dropped.
+    pub fn enter(&self) -> Entered {
+        Entered::new(self.clone())
+    }
+
+    /// Uses this store in place of the default one while `future` runs, on whatever thread that is.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        let store = self.clone();
+        let mut future = Box::pin(future);
+        poll_fn(move |context| {
+            let _entered = store.enter();
+            future.as_mut().poll(context)
+        })
+    }
+
+    /// Waits until everything committed so far, also with [`Durability::Eventual`](crate::Durability::Eventual), survives a
+    /// power cut.
+    ///
+    /// # Errors
+    /// The engine's, if it has failed.
+    pub fn flush(&self) -> Result<()> {
+        let engine = self.engine();
+        let waiter = Waiter { clock: self.clock(), deadline: None };
+        let reply = waiter.wait(engine.execute(waiter.request()))?;
+        waiter.wait(engine.durable(reply.stamp))
+    }
+
+    /// What has happened since the store was opened.
+    pub fn stats(&self) -> Stats {
+        self.inner.counters.snapshot()
+    }
+
+    /// The path or URL that it was opened with.
+    pub fn url(&self) -> &str {
+        &self.inner.url
+    }
+
+    /// Whether both are clones of one store.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.inner.engine
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn types(&self) -> &Types {
+        &self.inner.types
+    }
+
+    pub(crate) fn hot_keys(&self) -> &Arc<HotKeys> {
+        &self.inner.hot_keys
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    pub(crate) fn waiter(&self, deadline: Duration) -> Waiter<'_> {
+        Waiter { clock: self.clock(), deadline: Some(deadline) }
+    }
+
+    pub(crate) fn random_seed(&self) -> u64 {
+        self.inner.random.lock().u64(..)
+    }
+
+    pub(crate) fn random_id(&self) -> u128 {
+        self.inner.random.lock().u128(..)
+    }
+
+    /// A random duration below `bound`.
+    pub(crate) fn random_below(&self, bound: Duration) -> Duration {
+        bound.mul_f64(self.inner.random.lock().f64())
+    }
+
+    /// Has a normal exit of this thread or process wait until `stamp` is durable.
+    pub(crate) fn flush_at_exit(&self, stamp: Stamp) {
+        exit::remember(&self.inner, stamp);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("url", &self.url()).finish_non_exhaustive()
+    }
+}
+
+/// Waits for an engine's answers on this thread, up to a deadline.
+pub(crate) struct Waiter<'a> {
+    clock: &'a dyn Clock,
+    deadline: Option<Duration>,
+}
+
+impl Waiter<'_> {
+    pub(crate) fn wait<T>(&self, answer: Answer<'_, T>) -> Result<T> {
+        match answer {
+            Answer::Ready(result) => result,
+            Answer::Later(future) => block_on(future, self.clock, self.deadline)
+                .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline"))),
+        }
+    }
+
+    /// A request that asks for nothing, to fill in.
+    pub(crate) fn request(&self) -> Request<'static> {
+        Request {
+            compare: Seen::NOTHING,
+            read: &[],
+            write: &[],
+            id: CommitId(fastrand::u128(..)),
+            durability: crate::Durability::Eventual,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The transaction as its body meets it.
+
+mod attempt;
+mod commit;
+mod hot_keys;
+mod lend;
+mod options;
+mod outcome;
+mod run;
+mod scan;
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+pub(crate) use self::attempt::Attempt;
+pub(crate) use self::hot_keys::HotKeys;
+pub(crate) use self::lend::Taken;
+pub use self::options::{RetryPolicy, TransactionOptions};
+pub use self::outcome::Outcome;
+pub(crate) use self::run::run;
+pub use self::scan::{Keys, Range};
+
+use crate::Result;
+use crate::key::{IntoRange, KeyFor, ObjectKey, key_range};
+use crate::object::{Ref, Tracked};
+use crate::persistent::{Handle, Persistent};
+
+/// A running transaction, for keys that are known only at run time.
+///
+/// A body receives it as `tx: &Tx`, or as the argument of [`Store::transaction`](crate::Store::transaction). Everything that it
+/// reads was current together, at any moment; everything that it changes is committed at once when the outermost body has
+/// returned `Ok`, or not at all. A body may run more than once, so it must have no effects outside of the transaction; see
+/// [`after_commit`](Tx::after_commit).
+///
+/// ```
+/// # use metaparticle::{persistent, transactional, Result, Store, Tx};
+/// #[persistent(default)]
+/// struct Account { balance: u64 }
+///
+/// /// Moves all that `from` has to the others, in equal parts.
+/// #[transactional]
+/// fn share_out(tx: &Tx, from: &str, others: &[&str]) -> Result<u64> {
+///     let mut giver = tx.get_mut::<Account>(from)?;
+///     let part = giver.balance / others.len() as u64;
+///     for other in others {
+///         tx.get_mut::<Account>(*other)?.balance += part;
+///         giver.balance -= part;
+///     }
+///     Ok(part)
+/// }
+/// # fn main() -> Result<()> {
+/// # let store = Store::open("memory:")?;
+/// # let _entered = store.enter();
+/// store.transaction(|tx| tx.insert::<Account>("ann", Account { balance: 7 }))?;
+/// assert_eq!(share_out("ann", &["ben", "cleo"])?, 3);
+/// # store.transaction(|tx| { assert_eq!(tx.get::<Account>("ann")?.balance, 1); metaparticle::Ok(()) })?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Tx {
+    attempt: Rc<Attempt>,
+}
+
+/// What [`Tx::get`] and [`Tx::get_mut`] are asked for: `T`, or `Option<T>` where the object may be absent.
+pub trait Target {
+    /// The persistent struct.
+    type Object: Persistent;
+    /// What `get` gives.
+    type Ref<'tx>;
+    /// What `get_mut` gives.
+    type Mut<'tx>;
+    #[doc(hidden)]
+    fn get<'tx>(tx: &'tx Tx, key: &ObjectKey<Self::Object>) -> Result<Self::Ref<'tx>>;
+    #[doc(hidden)]
+    fn get_mut<'tx>(tx: &'tx Tx, key: &ObjectKey<Self::Object>) -> Result<Self::Mut<'tx>>;
+}
+
+impl<T: Persistent> Target for T {
+    type Object = T;
+    type Ref<'tx> = Ref<'tx, T>;
+    type Mut<'tx> = T::Mut<'tx>;
+    fn get<'tx>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Ref<'tx, T>> {
+        tx.load_ref(key)
+    }
+    fn get_mut<'tx>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<T::Mut<'tx>> {
+        tx.load_tracked(key).map(Handle::new)
+    }
+}
+
+impl<T: Persistent> Target for Option<T> {
+    type Object = T;
+    type Ref<'tx> = Option<Ref<'tx, T>>;
+    type Mut<'tx> = Option<T::Mut<'tx>>;
+    fn get<'tx>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Option<Ref<'tx, T>>> {
+        tx.if_present(key, || tx.load_ref(key))
+    }
+    fn get_mut<'tx>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Option<T::Mut<'tx>>> {
+        tx.if_present(key, || tx.load_tracked(key).map(Handle::new))
+    }
+}
+
+impl Tx {
+    pub(crate) fn new(attempt: Rc<Attempt>) -> Self {
+        Self { attempt }
+    }
+
+    pub(crate) fn attempt_state(&self) -> &Rc<Attempt> {
+        &self.attempt
+    }
+
+    /// The object of type `T` with this key, for reading. `tx.get::<Option<T>>(key)` gives `None` where there is none.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none and `T` is not `#[persistent(default)]`;
+    /// [`Borrowed`](crate::ErrorKind::Borrowed) while it is borrowed for writing;
+    /// [`Incompatible`](crate::ErrorKind::Incompatible) or [`Corrupt`](crate::ErrorKind::Corrupt) if its record cannot be read.
+    pub fn get<T: Target>(&self, key: impl KeyFor<T::Object>) -> Result<T::Ref<'_>> {
+        T::get(self, &key.object_key())
+    }
+
+    /// The object of type `T` with this key, for reading and writing, with the generated accessors. What has changed when the
+    /// handle is dropped becomes part of the transaction. `tx.get_mut::<Option<T>>(key)` gives `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`get`](Tx::get); [`Borrowed`](crate::ErrorKind::Borrowed) while it is borrowed in any way.
+    pub fn get_mut<T: Target>(&self, key: impl KeyFor<T::Object>) -> Result<T::Mut<'_>> {
+        T::get_mut(self, &key.object_key())
+    }
+
+    /// Stores `object` under this key, in place of what was there.
+    ///
+    /// # Errors
+    /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object of this key is borrowed;
+    /// [`Encoding`](crate::ErrorKind::Encoding) if a field cannot be stored.
+    pub fn insert<T: Persistent>(&self, key: impl KeyFor<T>, object: T) -> Result<()> {
+        self.attempt.insert(&key.object_key(), &object)
+    }
+
+    /// Removes the object; tells whether there was one.
+    ///
+    /// # Errors
+    /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object is borrowed.
+    pub fn remove<T: Persistent>(&self, key: impl KeyFor<T>) -> Result<bool> {
+        self.attempt.remove(&key.object_key())
+    }
+
+    /// Whether there is an object of type `T` with this key. A change of its fields by others is no conflict.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn contains<T: Persistent>(&self, key: impl KeyFor<T>) -> Result<bool> {
+        self.attempt.contains(&key.object_key())
+    }
+
+    /// The keys of all objects of type `T` in `range`, in order, read a page at a time. Objects that come into being or go in
+    /// the part of the range that was read are a conflict; changes of their fields are not.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, Result, Store};
+    /// # #[persistent(default, key = u64)] struct Job { done: bool }
+    /// # let store = Store::open("memory:")?;
+    /// store.transaction(|tx| {
+    ///     for id in [30, 7, 200] {
+    ///         tx.insert(id, Job { done: false })?;
+    ///     }
+    ///     let keys: Result<Vec<u64>> = tx.keys::<Job>(10..).collect();
+    ///     assert_eq!(keys?, [30, 200]);
+    ///     metaparticle::Ok(())
+    /// })?;
+    /// # metaparticle::Ok(())
+    /// ```
+    pub fn keys<T: Persistent>(&self, range: impl IntoRange<T::Key>) -> Keys<'_, T> {
+        Keys::new(self, key_range::<T>(range))
+    }
+
+    /// The objects of type `T` whose keys are in `range`, with their keys and in their order, read a page at a time. Objects
+    /// that come into being, go, or change in the part of the range that was read are a conflict.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, Result, Store};
+    /// # #[persistent] struct Account { balance: u64 }
+    /// # let store = Store::open("memory:")?;
+    /// # store.transaction(|tx| { tx.insert("a", Account { balance: 1 })?; tx.insert("b", Account { balance: 2 }) })?;
+    /// let total = store.transaction(|tx| {
+    ///     let mut total = 0;
+    ///     for entry in tx.range::<Account>(..) {
+    ///         let (_key, account) = entry?;
+    ///         total += account.balance;
+    ///     }
+    ///     metaparticle::Ok(total)
+    /// })?;
+    /// assert_eq!(total, 3);
+    /// # metaparticle::Ok(())
+    /// ```
+    pub fn range<T: Persistent>(&self, range: impl IntoRange<T::Key>) -> Range<'_, T> {
+        Range::new(self, key_range::<T>(range))
+    }
+
+    /// The time of day at which the transaction began; the same in every attempt.
+    pub fn now(&self) -> SystemTime {
+        self.attempt.fixed().now
+    }
+
+    /// A random number. The first call gives the same number in every attempt, and so does the second …, so that a re-run
+    /// repeats itself. Not for secrets.
+    pub fn random(&self) -> u64 {
+        self.attempt.random()
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt.number()
+    }
+
+    /// Calls `effect` once, after the transaction's changes are durable and before the outermost function returns; never, if
+    /// the transaction fails, or if the nested function that asked for it is undone. A process that is killed in between has
+    /// not called it.
+    ///
+    /// With [`Durability::Eventual`](crate::Durability::Eventual), a transaction that uses this waits for the disk.
+    pub fn after_commit(&self, effect: impl FnOnce() + 'static) {
+        self.attempt.after_commit(Box::new(effect));
+    }
+}
+
+impl Tx {
+    pub(crate) fn load_ref<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Ref<'_, T>> {
+        self.attempt.share(key).map(Ref::new)
+    }
+
+    pub(crate) fn load_tracked<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Tracked<'_, T>> {
+        self.attempt.lend(key)
+    }
+
+    pub(crate) fn if_present<T: Persistent, R>(&self, key: &ObjectKey<T>, load: impl FnOnce() -> Result<R>) -> Result<Option<R>> {
+        if self.attempt.contains(key)? { load().map(Some) } else { Ok(None) }
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("attempt", &self.attempt()).finish_non_exhaustive()
+    }
+}

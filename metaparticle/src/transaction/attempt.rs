@@ -1,0 +1,464 @@
+//! One run of a body: what it has seen, what it wants to change, and what to undo if a nested function fails.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::hot_keys::Turn;
+use crate::durability::Durability;
+use crate::encoding::{Encoded, FieldSet, FieldWriter};
+use crate::engine::{Differs, Record, RecordKey, Request, Seen, Stamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::ObjectKey;
+use crate::persistent::Persistent;
+use crate::schema::TypeInfo;
+use crate::store::{Store, Waiter};
+
+/// What is the same for all attempts of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed {
+    pub(crate) name: &'static str,
+    pub(crate) now: SystemTime,
+    pub(crate) seed: u64,
+    /// As the store's clock shows it.
+    pub(crate) deadline: Duration,
+    /// How long to wait for a turn before going on without it.
+    pub(crate) courtesy: Duration,
+    pub(crate) durability: Durability,
+    pub(crate) read_only: bool,
+}
+
+/// One run of a body.
+pub(crate) struct Attempt {
+    pub(super) store: Store,
+    fixed: Fixed,
+    number: u32,
+    pub(super) state: RefCell<State>,
+}
+
+pub(super) struct State {
+    /// The objects that were asked for; each has the same index in `seen.records`.
+    pub(super) slots: Vec<Slot>,
+    index: HashMap<RecordKey, usize>,
+    pub(super) seen: Seen,
+    /// Results may be given away once this is durable.
+    pub(super) durable_at: Stamp,
+    /// Set once the attempt cannot be committed any more, whatever its body returns.
+    pub(super) doom: Option<Doom>,
+    /// What to put back if a nested function fails.
+    undo: Vec<(usize, Current)>,
+    effects: Vec<Effect>,
+    random: fastrand::Rng,
+    /// How many functions are nested in the outermost one.
+    nesting: usize,
+    /// The nesting at which a panic cut short a change of an object.
+    pub(super) interrupted: Option<(usize, String)>,
+    /// The queues that this attempt is at the head of.
+    pub(super) turn: Option<Turn>,
+}
+
+type Effect = Box<dyn FnOnce()>;
+
+/// Why an attempt cannot be committed.
+#[derive(Clone, Debug)]
+pub(super) enum Doom {
+    /// Something that it has seen is no longer current.
+    Conflict(Conflict),
+    Failed(Error),
+}
+
+/// What was found changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Conflict {
+    pub(super) keys: Vec<RecordKey>,
+    pub(super) objects: Vec<String>,
+}
+
+/// An object in an attempt.
+pub(super) struct Slot {
+    pub(super) info: Arc<TypeInfo>,
+    /// What the engine has.
+    pub(super) base: Option<Record>,
+    /// What it shall be.
+    pub(super) current: Current,
+    pub(super) read_fields: FieldSet,
+    /// Whether the body knows if the object exists.
+    pub(super) read_existence: bool,
+    /// Whether a handle for writing is out.
+    pub(super) lent: bool,
+    /// The decoded object that handles for reading share.
+    pub(super) shared: Option<Rc<dyn Any>>,
+}
+
+#[derive(Clone)]
+pub(super) enum Current {
+    /// As in the engine.
+    Base,
+    Removed,
+    Changed(Change),
+}
+
+#[derive(Clone)]
+pub(super) struct Change {
+    pub(super) fields: Rc<Encoded>,
+    /// Fields whose bytes are other than before.
+    pub(super) changed: FieldSet,
+    /// Fields that were given a value without being read, changed or not.
+    pub(super) assigned: FieldSet,
+    /// Whether this replaces the record with all its fields, those unknown to this program too.
+    pub(super) whole: bool,
+}
+
+impl Slot {
+    pub(super) fn exists(&self) -> bool {
+        match self.current {
+            Current::Base => self.base.is_some(),
+            Current::Removed => false,
+            Current::Changed(_) => true,
+        }
+    }
+
+    /// Whether a handle for reading is out.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.as_ref().is_some_and(|object| Rc::strong_count(object) > 1)
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(store: Store, fixed: Fixed, number: u32, turn: Option<Turn>) -> Self {
+        let state = State {
+            slots: Vec::new(),
+            index: HashMap::new(),
+            seen: Seen::default(),
+            durable_at: Stamp(0),
+            doom: None,
+            undo: Vec::new(),
+            effects: Vec::new(),
+            random: fastrand::Rng::with_seed(fixed.seed),
+            nesting: 0,
+            interrupted: None,
+            turn,
+        };
+        Self { store, fixed, number, state: RefCell::new(state) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn fixed(&self) -> &Fixed {
+        &self.fixed
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.state.borrow_mut().random.u64(..)
+    }
+
+    pub(crate) fn after_commit(&self, effect: Effect) {
+        self.state.borrow_mut().effects.push(effect);
+    }
+
+    pub(super) fn take_effects(&self) -> Vec<Effect> {
+        std::mem::take(&mut self.state.borrow_mut().effects)
+    }
+
+    pub(super) fn waiter(&self) -> Waiter<'_> {
+        self.store.waiter(self.fixed.deadline)
+    }
+
+    pub(super) fn object<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<String> {
+        Ok(self.info::<T>()?.object(key.record_key()))
+    }
+
+    pub(crate) fn info<T: Persistent>(&self) -> Result<Arc<TypeInfo>> {
+        self.store.types().get::<T>(self.store.engine(), &self.waiter())
+    }
+
+    /// The index of the object's slot, loaded if need be.
+    pub(super) fn slot<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<usize> {
+        self.check()?;
+        if let Some(index) = self.state.borrow().index.get(key.record_key()) {
+            return Ok(*index);
+        }
+        self.load(&[(self.info::<T>()?, key.record_key().clone())])?;
+        Ok(self.state.borrow().slots.len() - 1)
+    }
+
+    /// Loads all objects that the attempt does not have yet, in one step.
+    pub(crate) fn load(&self, keys: &[(Arc<TypeInfo>, RecordKey)]) -> Result<()> {
+        self.check()?;
+        let missing: Vec<_> = {
+            let state = self.state.borrow();
+            keys.iter().filter(|(_, key)| !state.index.contains_key(key)).cloned().collect()
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.check_deadline() {
+            self.doom(Doom::Failed(error.clone()));
+            return Err(error);
+        }
+        self.check_key_sizes(&missing)?;
+        self.queue_for_hot_keys(&missing);
+        let read: Vec<RecordKey> = missing.iter().map(|(_, key)| key.clone()).collect();
+        let waiter = self.waiter();
+        let reply = {
+            let state = self.state.borrow();
+            let request = Request { compare: &state.seen, read: &read, ..waiter.request() };
+            waiter.wait(self.store.engine().execute(request))
+        };
+        let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
+        self.check_differs(&reply.differs)?;
+        let mut state = self.state.borrow_mut();
+        for ((info, key), record) in missing.into_iter().zip(reply.read) {
+            state.add(info, key, record);
+        }
+        state.seen.stamp = reply.stamp;
+        state.durable_at = state.durable_at.max(reply.durable_at);
+        Ok(())
+    }
+
+    /// Whether the attempt can still come to something.
+    pub(super) fn check(&self) -> Result<()> {
+        let doom = self.state.borrow().doom.clone();
+        match doom {
+            None => Ok(()),
+            Some(Doom::Conflict(conflict)) => Err(conflict.error()),
+            Some(Doom::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Makes sure that a conflict ends the attempt even if the body swallows the error.
+    pub(super) fn check_differs(&self, differs: &Differs) -> Result<()> {
+        if differs.is_empty() {
+            return Ok(());
+        }
+        let conflict = self.conflict(differs);
+        let error = conflict.error();
+        self.doom(Doom::Conflict(conflict));
+        Err(error)
+    }
+
+    pub(super) fn conflict(&self, differs: &Differs) -> Conflict {
+        let state = self.state.borrow();
+        let keys: Vec<RecordKey> = differs.records.iter().map(|(key, _)| key.clone()).collect();
+        let mut objects: Vec<String> =
+            keys.iter().filter_map(|key| Some(state.slots[*state.index.get(key)?].info.object(key))).collect();
+        if !differs.ranges.is_empty() {
+            objects.push("the objects in a range of keys".to_owned());
+        }
+        Conflict { keys, objects }
+    }
+
+    pub(super) fn doom(&self, doom: Doom) {
+        self.state.borrow_mut().doom.get_or_insert(doom);
+    }
+
+    /// An error of the engine while loading. Those that say nothing about an object end the attempt.
+    pub(super) fn engine_error(&self, error: Error, loading: &[(Arc<TypeInfo>, RecordKey)]) -> Error {
+        if error.is_corrupt() {
+            let objects: Vec<String> = loading.iter().map(|(info, key)| info.object(key)).collect();
+            return error.within(objects.join(" or "));
+        }
+        let error = if error.is_timeout() { error.within(format!("`{}`", self.fixed.name)) } else { error };
+        self.doom(Doom::Failed(error.clone()));
+        error
+    }
+
+    fn check_key_sizes(&self, keys: &[(Arc<TypeInfo>, RecordKey)]) -> Result<()> {
+        let limit = self.store.engine().limits().key_bytes;
+        match keys.iter().find(|(_, key)| key.len() > limit) {
+            None => Ok(()),
+            Some((info, key)) => {
+                let object = info.object(key);
+                let shown: String = object.chars().take(60).collect();
+                let message =
+                    format!("the key of {shown}… takes {} bytes; {} keeps keys of up to {limit}", key.len(), self.store.url());
+                Err(Error::new(ErrorKind::Limit, message))
+            }
+        }
+    }
+
+    /// Where others already queue, a first attempt would only get in their way.
+    fn queue_for_hot_keys(&self, keys: &[(Arc<TypeInfo>, RecordKey)]) {
+        let first = {
+            let state = self.state.borrow();
+            state.slots.is_empty() && state.turn.is_none()
+        };
+        let queues = self.store.hot_keys();
+        let hot: Vec<RecordKey> =
+            if first { keys.iter().map(|(_, key)| key.clone()).filter(|key| queues.is_hot(key)).collect() } else { Vec::new() };
+        if hot.is_empty() {
+            return;
+        }
+        self.state.borrow_mut().turn = queues.acquire(hot, self.store.clock(), self.fixed.courtesy);
+    }
+
+    /// Encodes without holding the state: serde code of the user's runs in it.
+    pub(crate) fn encode<T: Persistent>(object: &T, before: Option<Encoded>) -> Result<(Encoded, FieldSet)> {
+        let mut writer = FieldWriter::new(T::FIELDS, before);
+        object.encode(&mut writer)?;
+        Ok(writer.finish())
+    }
+
+    pub(crate) fn insert<T: Persistent>(&self, key: &ObjectKey<T>, object: &T) -> Result<()> {
+        let index = self.slot(key)?;
+        self.check_free(index, key, "replaced")?;
+        let (fields, _) = Self::encode(object, None).map_err(|error| self.within(key, error))?;
+        let all = FieldSet::ALL;
+        let change = Change { fields: Rc::new(fields), changed: all, assigned: all, whole: true };
+        self.state.borrow_mut().set_current(index, Current::Changed(change));
+        Ok(())
+    }
+
+    pub(crate) fn remove<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<bool> {
+        let index = self.slot(key)?;
+        self.check_free(index, key, "removed")?;
+        let mut state = self.state.borrow_mut();
+        let slot = &mut state.slots[index];
+        slot.read_existence = true;
+        let existed = slot.exists();
+        let current = if slot.base.is_some() { Current::Removed } else { Current::Base };
+        if existed {
+            state.set_current(index, current);
+        }
+        Ok(existed)
+    }
+
+    pub(crate) fn contains<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<bool> {
+        let index = self.slot(key)?;
+        let slot = &mut self.state.borrow_mut().slots[index];
+        slot.read_existence = true;
+        Ok(slot.exists())
+    }
+
+    pub(super) fn within<T: Persistent>(&self, key: &ObjectKey<T>, error: Error) -> Error {
+        self.object(key).map_or(error.clone(), |object| error.within(object))
+    }
+
+    /// That nobody has the object in hand.
+    pub(super) fn check_free<T: Persistent>(&self, index: usize, key: &ObjectKey<T>, verb: &str) -> Result<()> {
+        let (lent, shared) = {
+            let slot = &self.state.borrow().slots[index];
+            (slot.lent, slot.is_shared())
+        };
+        if !lent && !shared {
+            return Ok(());
+        }
+        let how = if lent { "writing" } else { "reading" };
+        let message = format!(
+            "{} cannot be {verb} while this transaction has it in hand for {how}: the same key was passed twice, or a handle \
+             is still alive",
+            self.object(key)?
+        );
+        Err(Error::new(ErrorKind::Borrowed, message))
+    }
+}
+
+impl Conflict {
+    fn error(&self) -> Error {
+        let message = format!("another transaction has changed {} meanwhile; the body will be run again", self.names());
+        Error::new(ErrorKind::Conflict, message)
+    }
+
+    pub(super) fn names(&self) -> String {
+        self.objects.join(", ")
+    }
+}
+
+impl State {
+    pub(super) fn add(&mut self, info: Arc<TypeInfo>, key: RecordKey, record: Option<Record>) -> usize {
+        let index = self.slots.len();
+        self.index.insert(key.clone(), index);
+        self.seen.records.push((key, record.as_ref().map(|record| record.version)));
+        self.slots.push(Slot {
+            info,
+            base: record,
+            current: Current::Base,
+            read_fields: FieldSet::NONE,
+            read_existence: false,
+            lent: false,
+            shared: None,
+        });
+        index
+    }
+
+    pub(super) fn index_of(&self, key: &RecordKey) -> Option<usize> {
+        self.index.get(key).copied()
+    }
+
+    pub(super) fn set_current(&mut self, index: usize, current: Current) {
+        let slot = &mut self.slots[index];
+        let before = std::mem::replace(&mut slot.current, current);
+        slot.shared = None;
+        self.undo.push((index, before));
+    }
+}
+
+/// A nested function: undone when dropped, unless it is kept.
+pub(super) struct Nested<'a> {
+    attempt: &'a Attempt,
+    undo: usize,
+    effects: usize,
+    nesting: usize,
+    kept: bool,
+}
+
+impl<'a> Nested<'a> {
+    pub(super) fn new(attempt: &'a Attempt) -> Self {
+        let mut state = attempt.state.borrow_mut();
+        state.nesting += 1;
+        Self { attempt, undo: state.undo.len(), effects: state.effects.len(), nesting: state.nesting, kept: false }
+    }
+
+    /// Whether the function has changed anything.
+    pub(super) fn has_changes(&self) -> bool {
+        self.attempt.state.borrow().undo.len() > self.undo
+    }
+
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        let mut state = self.attempt.state.borrow_mut();
+        let state = &mut *state;
+        state.nesting -= 1;
+        if self.kept {
+            return;
+        }
+        for (index, before) in state.undo.drain(self.undo..).rev() {
+            state.slots[index].current = before;
+            state.slots[index].shared = None;
+        }
+        state.effects.truncate(self.effects);
+        // What the panic cut short is undone now.
+        if state.interrupted.as_ref().is_some_and(|(nesting, _)| *nesting >= self.nesting) {
+            state.interrupted = None;
+        }
+    }
+}
+
+impl State {
+    pub(super) fn interrupt(&mut self, object: String) {
+        let nesting = self.nesting;
+        if self.interrupted.as_ref().is_none_or(|(other, _)| *other > nesting) {
+            self.interrupted = Some((nesting, object));
+        }
+    }
+}
+
+impl State {
+    pub(super) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+}

@@ -1,0 +1,276 @@
+//! The end of an attempt: what it writes, whether that may be committed, and the rebase onto records that others have changed.
+
+use std::sync::Arc;
+
+use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
+use crate::durability::Durability;
+use crate::encoding::{FieldSet, RecordFields};
+use crate::engine::{CommitId, Engine, Record, RecordKey, Reply, Request, Stamp, Write};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Waiter;
+
+/// How often a commit is rebased before it counts as a conflict, so that it cannot lose for ever.
+const REBASES: u32 = 16;
+
+/// What became of an attempt.
+pub(super) enum Committed {
+    /// It is done, and durable as far as was asked for.
+    Done,
+    /// It has to be run again.
+    Conflict(Conflict),
+}
+
+impl Attempt {
+    /// Why the attempt cannot be committed, whatever its body returned.
+    pub(super) fn doomed(&self) -> Option<Doom> {
+        self.state.borrow().doom.clone()
+    }
+
+    /// Holds a result back until what it is based on is durable.
+    pub(super) fn output_gate(&self) -> Result<()> {
+        let stamp = self.state.borrow().durable_at;
+        self.wait_durable(stamp)
+    }
+
+    fn wait_durable(&self, stamp: Stamp) -> Result<()> {
+        let answer = self.store.engine().durable(stamp);
+        self.waiter().wait(answer).map_err(|error| {
+            if error.is_timeout() {
+                let message = format!(
+                    "`{}` has been committed, but the disk did not confirm it before the deadline; it is not known whether \
+                     it survives a crash",
+                    self.fixed().name
+                );
+                return Error::with_source(ErrorKind::Indeterminate, message, error);
+            }
+            error
+        })
+    }
+
+    /// Commits what the body has changed.
+    pub(super) fn commit(&self) -> Result<Committed> {
+        self.check_all_returned()?;
+        for round in 0..=REBASES {
+            let write = self.writes(round > 0)?;
+            if write.is_empty() {
+                // What was read was current together when the last of it was read: that is when this transaction happened.
+                return self.finish_reading();
+            }
+            self.check_limits(&write)?;
+            self.check_deadline()?;
+            let reply = self.send(&write)?;
+            if reply.differs.is_empty() {
+                self.store.counters().committed();
+                // Whoever waits for its turn need not wait for the disk.
+                self.state.borrow_mut().turn = None;
+                return self.finish_writing(reply.durable_at);
+            }
+            if round == REBASES || !self.rebase(&reply)? {
+                return Ok(Committed::Conflict(self.conflict(&reply.differs)));
+            }
+            self.store.counters().rebased();
+        }
+        Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
+    }
+
+    fn send(&self, write: &[Write]) -> Result<Reply> {
+        let state = self.state.borrow();
+        let id = CommitId(self.store.random_id());
+        let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
+        self.waiter().wait(self.store.engine().execute(request)).map_err(|error| match error.is_timeout() {
+            true => error.within(format!("`{}`", self.fixed().name)),
+            false => error,
+        })
+    }
+
+    fn finish_reading(&self) -> Result<Committed> {
+        self.state.borrow_mut().turn = None;
+        let stamp = self.state.borrow().durable_at;
+        if self.fixed().durability == Durability::Immediate || self.has_effects() {
+            self.wait_durable(stamp)?;
+        }
+        Ok(Committed::Done)
+    }
+
+    fn finish_writing(&self, stamp: Stamp) -> Result<Committed> {
+        if self.fixed().durability == Durability::Immediate || self.has_effects() {
+            self.wait_durable(stamp)?;
+        } else {
+            self.store.flush_at_exit(stamp);
+        }
+        Ok(Committed::Done)
+    }
+
+    fn check_all_returned(&self) -> Result<()> {
+        let state = self.state.borrow();
+        if let Some((_, object)) = &state.interrupted {
+            let message = format!("a panic cut short a change of {object} and was caught inside the body; nothing was written");
+            return Err(Error::new(ErrorKind::Interrupted, message));
+        }
+        match state.slots.iter().position(|slot| slot.lent) {
+            None => Ok(()),
+            Some(index) => {
+                let object = state.slots[index].info.object(&state.seen.records[index].0);
+                let message = format!("a handle of {object} was leaked, so its changes are not known; nothing was written");
+                Err(Error::new(ErrorKind::Borrowed, message))
+            }
+        }
+    }
+
+    /// What differs from the engine's records. After a rebase, fields that were assigned without being read count even if
+    /// their value was the old one.
+    fn writes(&self, rebased: bool) -> Result<Vec<Write>> {
+        let state = self.state.borrow();
+        let mut writes = Vec::new();
+        for (slot, (key, _)) in state.slots.iter().zip(&state.seen.records) {
+            let bytes = match &slot.current {
+                Current::Base => continue,
+                Current::Removed if slot.base.is_none() => continue,
+                Current::Removed => None,
+                Current::Changed(change) => {
+                    let bytes =
+                        self.changed_record(slot, change, rebased).map_err(|error| error.within(slot.info.object(key)))?;
+                    let Some(bytes) = bytes else { continue };
+                    Some(bytes)
+                }
+            };
+            if self.fixed().read_only {
+                let message = format!("`{}` is read-only, and has changed {}", self.fixed().name, slot.info.object(key));
+                return Err(Error::new(ErrorKind::ReadOnly, message));
+            }
+            writes.push(Write { key: key.clone(), bytes });
+        }
+        Ok(writes)
+    }
+
+    /// The changed record's bytes; `None` if they are what the engine has.
+    fn changed_record(&self, slot: &Slot, change: &Change, rebased: bool) -> Result<Option<Arc<[u8]>>> {
+        let engine = self.store.engine();
+        let waiter = self.waiter();
+        let base = slot.base.as_ref().map(|record| &*record.bytes);
+        let mut written = if rebased { change.changed | change.assigned } else { change.changed };
+        if let (Some(base), false) = (base, change.whole) {
+            written = unequal_fields(slot, base, change, written, engine, &waiter)?;
+            if written.is_empty() {
+                return Ok(None);
+            }
+        }
+        let onto = if change.whole { None } else { base };
+        let bytes = slot.info.compose(onto, &change.fields, written, engine, &waiter)?;
+        Ok((base != Some(&bytes)).then(|| bytes.into()))
+    }
+
+    fn check_limits(&self, writes: &[Write]) -> Result<()> {
+        let limits = self.store.engine().limits();
+        let url = self.store.url();
+        let size = |write: &Write| write.bytes.as_ref().map_or(0, |bytes| bytes.len());
+        let too_much = |message: String| Err(Error::new(ErrorKind::Limit, message));
+        let object = |key: &RecordKey| {
+            let state = self.state.borrow();
+            state.index_of(key).map(|index| state.slots[index].info.object(key)).unwrap_or_default()
+        };
+        if let Some(write) = writes.iter().find(|write| size(write) > limits.record_bytes) {
+            let (object, size, limit) = (object(&write.key), size(write), limits.record_bytes);
+            return too_much(format!("{object} takes {size} bytes; {url} keeps objects of up to {limit} bytes"));
+        }
+        let total: usize = writes.iter().map(|write| write.key.len() + size(write)).sum();
+        if total > limits.commit_bytes {
+            let largest = writes.iter().max_by_key(|write| size(write)).map(|write| object(&write.key)).unwrap_or_default();
+            return too_much(format!(
+                "`{}` changes {} objects of {total} bytes together, the largest {largest}; {url} commits up to {} bytes at once",
+                self.fixed().name,
+                writes.len(),
+                limits.commit_bytes
+            ));
+        }
+        if writes.len() > limits.commit_records {
+            return too_much(format!(
+                "`{}` changes {} objects; {url} commits up to {} at once",
+                self.fixed().name,
+                writes.len(),
+                limits.commit_records
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_deadline(&self) -> Result<()> {
+        if self.store.clock().now() < self.fixed().deadline {
+            return Ok(());
+        }
+        let message = format!("`{}` took longer than its timeout; nothing was written", self.fixed().name);
+        Err(Error::new(ErrorKind::Timeout, message))
+    }
+
+    /// Puts the attempt on top of what others have committed meanwhile, if nothing that its body has read is changed by it.
+    fn rebase(&self, reply: &Reply) -> Result<bool> {
+        if !reply.differs.ranges.is_empty() {
+            return Ok(false);
+        }
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        for (key, fresh) in &reply.differs.records {
+            let Some(slot) = state.index_of(key).map(|index| &state.slots[index]) else { return Ok(false) };
+            if !self.reads_are_unchanged(slot, fresh.as_ref())? {
+                return Ok(false);
+            }
+        }
+        for (key, fresh) in &reply.differs.records {
+            if let Some(index) = state.index_of(key) {
+                state.seen.records[index].1 = fresh.as_ref().map(|record| record.version);
+                state.slots[index].base.clone_from(fresh);
+            }
+        }
+        // Everything else was found unchanged at the instant that the fresh records are from.
+        state.seen.stamp = reply.stamp;
+        state.durable_at = state.durable_at.max(reply.durable_at);
+        Ok(true)
+    }
+
+    fn reads_are_unchanged(&self, slot: &Slot, fresh: Option<&Record>) -> Result<bool> {
+        let (before, fresh) = match (&slot.base, fresh) {
+            (Some(before), Some(fresh)) => (before, fresh),
+            (None, None) => return Ok(true),
+            _ => return Ok(!slot.read_existence && slot.read_fields.is_empty()),
+        };
+        if slot.read_fields.is_empty() {
+            return Ok(true);
+        }
+        let (engine, waiter) = (self.store.engine(), self.waiter());
+        let before_fields = RecordFields::parse(&before.bytes)?;
+        let fresh_fields = RecordFields::parse(&fresh.bytes)?;
+        let before_schema = slot.info.schema_of(&before_fields, engine, &waiter)?;
+        let fresh_schema = slot.info.schema_of(&fresh_fields, engine, &waiter)?;
+        let mut positions = before_schema.positions().iter().zip(fresh_schema.positions()).enumerate();
+        Ok(positions.all(|(index, (before, fresh))| {
+            let before = before.and_then(|at| before_fields.field(at));
+            let fresh = fresh.and_then(|at| fresh_fields.field(at));
+            !slot.read_fields.contains(index) || before == fresh
+        }))
+    }
+
+    fn has_effects(&self) -> bool {
+        self.state.borrow().has_effects()
+    }
+}
+
+/// Those of `fields` whose bytes in `change` are not what `base` has.
+fn unequal_fields(
+    slot: &Slot,
+    base: &[u8],
+    change: &Change,
+    fields: FieldSet,
+    engine: &dyn Engine,
+    waiter: &Waiter<'_>,
+) -> Result<FieldSet> {
+    let record = RecordFields::parse(base)?;
+    let schema = slot.info.schema_of(&record, engine, waiter)?;
+    let mut unequal = FieldSet::NONE;
+    for (index, position) in schema.positions().iter().enumerate() {
+        let stored = position.and_then(|at| record.field(at));
+        if fields.contains(index) && stored != change.fields.field(index) {
+            unequal |= FieldSet::of(index);
+        }
+    }
+    Ok(unequal)
+}

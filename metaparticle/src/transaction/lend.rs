@@ -1,0 +1,104 @@
+//! Giving objects into the body's hands, and taking them back.
+
+use std::rc::Rc;
+
+use super::attempt::{Attempt, Change, Current, Doom};
+use crate::encoding::{Encoded, FieldReader, FieldSet, RecordFields, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::ObjectKey;
+use crate::object::Tracked;
+use crate::persistent::Persistent;
+
+impl Attempt {
+    /// The object, for reading. All handles for reading share one.
+    pub(crate) fn share<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Rc<T>> {
+        let index = self.slot(key)?;
+        {
+            let slot = &mut self.state.borrow_mut().slots[index];
+            slot.read_existence = true;
+            slot.read_fields = FieldSet::ALL;
+            if !slot.lent
+                && let Some(Ok(object)) = slot.shared.clone().map(Rc::downcast::<T>)
+            {
+                return Ok(object);
+            }
+        }
+        self.check_free(index, key, "read")?;
+        let object = Rc::new(self.decode(index, key)?);
+        self.state.borrow_mut().slots[index].shared = Some(object.clone());
+        Ok(object)
+    }
+
+    /// The object, for reading and writing. It comes back when the handle is dropped.
+    pub(crate) fn lend<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Tracked<'_, T>> {
+        let index = self.slot(key)?;
+        self.check_free(index, key, "changed")?;
+        self.state.borrow_mut().slots[index].read_existence = true;
+        let object = self.decode(index, key)?;
+        let slot = &mut self.state.borrow_mut().slots[index];
+        slot.lent = true;
+        slot.shared = None;
+        Ok(Tracked::new(self, index, object))
+    }
+
+    /// Decodes without holding the state: serde code of the user's runs in it.
+    fn decode<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<T> {
+        let (info, base, current) = {
+            let slot = &self.state.borrow().slots[index];
+            (slot.info.clone(), slot.base.clone(), slot.current.clone())
+        };
+        let decoded = match (&current, &base) {
+            (Current::Changed(change), _) => T::decode(&mut FieldReader::new(T::FIELDS, Source::Encoded(&change.fields))),
+            (Current::Base, Some(record)) => RecordFields::parse(&record.bytes).and_then(|fields| {
+                let schema = info.schema_of(&fields, self.store.engine(), &self.waiter())?;
+                T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(fields, schema.positions())))
+            }),
+            (Current::Removed, _) | (Current::Base, None) => {
+                return T::absent()
+                    .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no {}", info.object(key.record_key()))));
+            }
+        };
+        decoded.map_err(|error| error.within(info.object(key.record_key())))
+    }
+
+    /// Takes an object back. `before`: its fields before the first change, if it may have been changed.
+    pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: &T, tracked: Taken) {
+        let encoded = match tracked.before {
+            Some(before) if !tracked.interrupted => Some(Self::encode(object, Some(before))),
+            _ => None,
+        };
+        let mut state = self.state.borrow_mut();
+        let key = state.seen.records[index].0.clone();
+        let slot = &mut state.slots[index];
+        slot.lent = false;
+        slot.read_fields |= tracked.read;
+        let name = slot.info.object(&key);
+        match encoded {
+            Some(Ok((fields, changed))) if !(changed | tracked.assigned).is_empty() => {
+                let (changed, assigned, whole) = match &slot.current {
+                    Current::Changed(other) => (changed | other.changed, tracked.assigned | other.assigned, other.whole),
+                    // An absent object is only stored once it is changed.
+                    _ if slot.base.is_none() && changed.is_empty() => return,
+                    Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
+                    Current::Base => (changed, tracked.assigned, false),
+                };
+                let change = Change { fields: Rc::new(fields), changed, assigned, whole };
+                state.set_current(index, Current::Changed(change));
+            }
+            Some(Err(error)) => drop(state.doom.get_or_insert(Doom::Failed(error.within(name)))),
+            Some(Ok(_)) => {}
+            None if tracked.interrupted => state.interrupt(name),
+            None => {}
+        }
+    }
+}
+
+/// What a handle knows when it comes back.
+pub(crate) struct Taken {
+    /// The fields before the first change; `None` if nothing was changed.
+    pub(crate) before: Option<Encoded>,
+    pub(crate) read: FieldSet,
+    pub(crate) assigned: FieldSet,
+    /// Whether a panic may have cut a change short.
+    pub(crate) interrupted: bool,
+}

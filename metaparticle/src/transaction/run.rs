@@ -1,0 +1,188 @@
+//! The loop: run the body, commit, and after a conflict run it again.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::Tx;
+use super::attempt::{Attempt, Conflict, Doom, Fixed, Nested};
+use super::commit::Committed;
+use super::hot_keys::Turn;
+use super::options::{RetryPolicy, TransactionOptions};
+use super::outcome::Outcome;
+use crate::engine::RecordKey;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
+
+/// Which part of its timeout a transaction waits for its turn at most. Without a bound, one slow body would hold up everybody
+/// who only touches the same object.
+const COURTESY: u32 = 10;
+
+thread_local! {
+    /// The attempts that are running on this thread, the innermost last: at most one for each store.
+    static RUNNING: RefCell<Vec<Rc<Attempt>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `body` as a transaction of `store`, or as part of the one that is running.
+pub(crate) fn run<Out: Outcome>(store: &Store, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
+    let running = RUNNING.with_borrow(|running| running.iter().rfind(|attempt| attempt.store().is(store)).cloned());
+    match running {
+        Some(attempt) => run_nested(attempt, options, body),
+        None => Transaction::new(store, options).run(body),
+    }
+}
+
+/// Joins a running transaction. An error undoes only what `body` did.
+fn run_nested<Out: Outcome>(attempt: Rc<Attempt>, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
+    if let Err(error) = attempt.check() {
+        return Out::from_error(error);
+    }
+    let nested = Nested::new(&attempt);
+    let out = body(&Tx::new(attempt.clone()));
+    if !out.is_success() {
+        return out;
+    }
+    if options.read_only && nested.has_changes() {
+        let message = format!("`{}` is read-only, and has changed an object", options.name.unwrap_or("a transaction"));
+        return Out::from_error(Error::new(ErrorKind::ReadOnly, message));
+    }
+    nested.keep();
+    out
+}
+
+/// A transaction: one or more attempts.
+struct Transaction<'a> {
+    store: &'a Store,
+    retry: RetryPolicy,
+    fixed: Fixed,
+    /// What the last attempts had conflicts on, to queue for.
+    hot: Vec<RecordKey>,
+    last_conflict: Option<Conflict>,
+}
+
+/// What comes after an attempt.
+enum Next<Out> {
+    Return(Out),
+    Fail(Error),
+    RunAgain(Conflict),
+}
+
+impl<'a> Transaction<'a> {
+    fn new(store: &'a Store, options: TransactionOptions) -> Self {
+        let settings = store.settings();
+        let mut retry = settings.retry;
+        retry.attempts = options.attempts.or(retry.attempts);
+        retry.timeout = options.timeout.unwrap_or(retry.timeout);
+        let fixed = Fixed {
+            name: options.name.unwrap_or("a transaction"),
+            now: store.clock().system_time(),
+            seed: store.random_seed(),
+            deadline: store.clock().now().saturating_add(retry.timeout),
+            courtesy: retry.timeout / COURTESY,
+            durability: options.durability.unwrap_or(settings.durability),
+            read_only: options.read_only,
+        };
+        Self { store, retry, fixed, hot: Vec::new(), last_conflict: None }
+    }
+
+    fn run<Out: Outcome>(mut self, body: impl Fn(&Tx) -> Out) -> Out {
+        let mut number = 1;
+        let mut turn = None;
+        loop {
+            let conflict = match self.attempt(number, turn, &body) {
+                Next::Return(out) => return out,
+                Next::Fail(error) => return Out::from_error(self.explain(error, number)),
+                Next::RunAgain(conflict) => conflict,
+            };
+            number += 1;
+            self.store.counters().conflicted();
+            match self.prepare(number, conflict) {
+                Ok(next_turn) => turn = next_turn,
+                Err(error) => return Out::from_error(error),
+            }
+        }
+    }
+
+    /// Waits before attempt `number`: a random time, and for the turn on what others are changing too.
+    fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<Option<Turn>> {
+        if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) {
+            return Err(self.gave_up(number - 1, &conflict));
+        }
+        let bound = self.retry.backoff_bound(number);
+        let left = self.fixed.deadline.saturating_sub(self.store.clock().now());
+        if left.is_zero() {
+            return Err(self.gave_up(number - 1, &conflict));
+        }
+        if !bound.is_zero() {
+            self.store.clock().sleep(self.store.random_below(bound).min(left));
+        }
+        self.hot.extend(conflict.keys.iter().cloned());
+        self.last_conflict = Some(conflict);
+        if self.hot.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), self.fixed.courtesy.min(left)))
+    }
+
+    /// A transaction that ran out of time after a conflict failed because of the conflict.
+    fn explain(&self, error: Error, attempts: u32) -> Error {
+        match &self.last_conflict {
+            Some(conflict) if error.is_timeout() => self.gave_up(attempts, conflict),
+            _ => error,
+        }
+    }
+
+    fn gave_up(&self, attempts: u32, conflict: &Conflict) -> Error {
+        let times = if attempts == 1 { "one attempt".to_owned() } else { format!("{attempts} attempts") };
+        let message = format!(
+            "`{}` gave up after {times}: other transactions kept changing {}; nothing was written",
+            self.fixed.name,
+            conflict.names()
+        );
+        Error::new(ErrorKind::Conflict, message)
+    }
+
+    fn attempt<Out: Outcome>(&self, number: u32, turn: Option<Turn>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
+        let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, number, turn));
+        self.store.counters().attempted();
+        let out = {
+            let _running = Running::start(attempt.clone());
+            body(&Tx::new(attempt.clone()))
+        };
+        match attempt.doomed() {
+            Some(Doom::Conflict(conflict)) => return Next::RunAgain(conflict),
+            Some(Doom::Failed(error)) if out.is_success() || error.is_timeout() => return Next::Fail(error),
+            Some(Doom::Failed(_)) => return Next::Return(out),
+            None => {}
+        }
+        if !out.is_success() {
+            // The error may tell of what was read, so it is held back like any result.
+            return Next::Return(attempt.output_gate().map_or_else(Out::from_error, |()| out));
+        }
+        match attempt.commit() {
+            Ok(Committed::Done) => {
+                let effects = attempt.take_effects();
+                drop(attempt);
+                effects.into_iter().for_each(|effect| effect());
+                Next::Return(out)
+            }
+            Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
+            Err(error) => Next::Fail(error),
+        }
+    }
+}
+
+/// Marks an attempt as running on this thread, also while its body unwinds.
+struct Running(Rc<Attempt>);
+
+impl Running {
+    fn start(attempt: Rc<Attempt>) -> Self {
+        RUNNING.with_borrow_mut(|running| running.push(attempt.clone()));
+        Self(attempt)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(|running| running.retain(|attempt| !Rc::ptr_eq(attempt, &self.0)));
+    }
+}

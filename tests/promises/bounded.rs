@@ -1,0 +1,163 @@
+//! A transaction ends: with its result, or with an error that names what stood in its way.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use metaparticle::{Clock, ErrorKind, ManualClock, Result, Store, Tx, transactional};
+use metaparticle_tests::{TestStore, on_every_engine};
+
+use crate::{Account, Counter, Page, count, increment};
+
+on_every_engine! {
+    attempts_are_limited_and_the_error_names_the_object
+    the_deadline_ends_retries
+    a_body_that_takes_too_long_is_not_committed
+    a_slow_engine_call_is_not_begun_after_the_deadline
+    a_slow_body_does_not_hold_up_everybody_for_ever
+    a_key_that_is_too_long_is_refused_by_name
+}
+
+fn meanwhile(store: &Store) {
+    // It waits for its turn behind the transaction that waits for it here, so it had better be impatient.
+    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_millis(200));
+    let add = || {
+        store.transaction_with(options, |tx| {
+            tx.get_mut::<Counter>("n")?.n += 1;
+            metaparticle::Ok(())
+        })
+    };
+    std::thread::scope(|scope| scope.spawn(add).join().expect("no panic")).expect("increments");
+}
+
+/// Never comes to an end by itself: somebody else is always faster.
+#[transactional(attempts = 3)]
+fn unlucky(counter: &mut Counter, store: &Store) -> Result<()> {
+    counter.n += 1;
+    meanwhile(store);
+    Ok(())
+}
+
+fn attempts_are_limited_and_the_error_names_the_object(engine: &str) {
+    let store = TestStore::new(engine);
+    let error = store.run(|| unlucky("n", &store)).expect_err("gives up");
+    assert!(error.is_conflict() && error.is_retryable());
+    let said = error.to_string();
+    assert!(said.contains("Counter \"n\"") && said.contains("3 attempts") && said.contains("`unlucky`"), "{said}");
+    assert_eq!(store.run(|| count("n")).expect("counts"), 3, "only the others have counted");
+}
+
+fn manual(engine: &str) -> (TestStore, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let given: Arc<dyn Clock> = clock.clone();
+    (TestStore::with(engine, |settings| settings.clock(given)), clock)
+}
+
+fn the_deadline_ends_retries(engine: &str) {
+    let (store, clock) = manual(engine);
+    let error = store.transaction(|tx| {
+        let mut counter = tx.get_mut::<Counter>("n")?;
+        counter.n += 1;
+        meanwhile(&store);
+        clock.advance(Duration::from_secs(3));
+        metaparticle::Ok(())
+    });
+    let error = error.expect_err("gives up");
+    assert!(error.is_conflict(), "{error:?}");
+    assert!(error.to_string().contains("4 attempts"), "a little over 3, 6, 9 and 12 seconds: {error}");
+}
+
+fn a_body_that_takes_too_long_is_not_committed(engine: &str) {
+    #[transactional(timeout = "2s")]
+    fn slow(counter: &mut Counter, clock: &ManualClock) -> Result<()> {
+        counter.n += 1;
+        clock.advance(Duration::from_millis(2001));
+        Ok(())
+    }
+    let (store, clock) = manual(engine);
+    let error = store.run(|| slow("n", &clock)).expect_err("too late");
+    assert!(error.is_timeout() && error.to_string().contains("`slow`"), "{error:?}");
+    assert_eq!(store.run(|| count("n")).expect("counts"), 0);
+}
+
+fn a_slow_engine_call_is_not_begun_after_the_deadline(engine: &str) {
+    let (store, clock) = manual(engine);
+    let error = store.transaction(|tx| {
+        clock.advance(Duration::from_secs(11));
+        tx.get::<Counter>("n").map(drop)
+    });
+    assert!(error.expect_err("too late").is_timeout());
+}
+
+/// Others wait for their turn behind a slow body, but only for a while.
+fn a_slow_body_does_not_hold_up_everybody_for_ever(engine: &str) {
+    #[transactional(timeout = "200ms")]
+    fn impatient(counter: &mut Counter) -> Result<()> {
+        counter.n += 1;
+        Ok(())
+    }
+    let store = TestStore::new(engine);
+    // From its second attempt on, it has the turn on "n" while its body waits for another transaction on "n".
+    let attempts = store.transaction(|tx: &Tx| {
+        let mut counter = tx.get_mut::<Counter>("n")?;
+        counter.n += 1;
+        if tx.attempt() < 3 {
+            std::thread::scope(|scope| scope.spawn(|| store.run(|| impatient("n"))).join().expect("no panic"))?;
+        }
+        metaparticle::Ok(tx.attempt())
+    });
+    assert_eq!(attempts.expect("commits"), 3);
+    assert_eq!(store.run(|| count("n")).expect("counts"), 3);
+}
+
+fn a_key_that_is_too_long_is_refused_by_name(engine: &str) {
+    let store = TestStore::new(engine);
+    let result = store.run(|| increment("k".repeat(5000)));
+    match engine {
+        "memory" => assert_eq!(result.expect("has no limits"), 1),
+        _ => {
+            let error = result.expect_err("too long");
+            assert_eq!(error.kind(), ErrorKind::Limit);
+            assert!(error.to_string().contains("Counter \"kkk"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_record_too_large_for_sled_is_refused_by_name() {
+    let store = TestStore::new("sled");
+    let grow = |bytes: usize| {
+        store.transaction(|tx| {
+            tx.get_mut::<Page>("big")?.title = "x".repeat(bytes);
+            metaparticle::Ok(())
+        })
+    };
+    grow(100_000).expect("in many pieces");
+    let error = grow(1_000_000).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.to_string().contains("Page \"big\"") && error.to_string().contains("131072"), "{error}");
+    let title = store.transaction(|tx| metaparticle::Ok(tx.get::<Page>("big")?.title.len()));
+    assert_eq!(title.expect("reads"), 100_000);
+}
+
+#[test]
+fn a_commit_too_large_for_sled_is_refused_by_name() {
+    let store = TestStore::new("sled");
+    let fill = |objects: u64| {
+        store.transaction(|tx| {
+            (0..objects)
+                .try_for_each(|n| tx.insert(n.to_string(), Page { visits: objects, title: "x".repeat(10_000), tags: Vec::new() }))
+        })
+    };
+    fill(20).expect("fits");
+    let error = fill(40).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.to_string().contains("40 objects") && error.to_string().contains("Page \""), "{error}");
+}
+
+#[test]
+fn without_a_store_the_error_says_what_to_call() {
+    let error = increment("n").expect_err("there is no store");
+    assert_eq!(error.kind(), ErrorKind::Setup);
+    assert!(error.to_string().contains("metaparticle::open"), "{error}");
+    let _ = Account { balance: 0 };
+}

@@ -1,0 +1,148 @@
+//! A transactional function that is called inside another one joins it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use metaparticle::{Error, ErrorKind, Result, Tx, transactional};
+use metaparticle_tests::{TestStore, on_every_engine};
+
+use crate::{Account, Counter, count, increment};
+
+on_every_engine! {
+    nested_functions_commit_together
+    a_nested_error_undoes_only_its_own_changes
+    a_nested_panic_that_is_caught_undoes_only_its_own_changes
+    an_outer_error_undoes_nested_changes
+    what_the_outer_function_has_in_hand_cannot_be_changed_by_a_nested_one
+    another_store_is_another_transaction
+    a_nested_conflict_runs_the_whole_transaction_again
+    a_nested_read_only_function_cannot_change_anything
+}
+
+#[transactional]
+fn increment_and_fail(counter: &mut Counter, tx: &Tx) -> Result<()> {
+    counter.n += 100;
+    increment("inner")?;
+    tx.insert("made", Counter { n: 1 })?;
+    tx.remove::<Counter>("kept")?;
+    tx.get::<Account>("nobody").map(drop)
+}
+
+fn counts() -> [u64; 4] {
+    ["n", "inner", "made", "kept"].map(|key| count(key).expect("counts"))
+}
+
+fn nested_functions_commit_together(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let sum = store.transaction(|_tx| metaparticle::Ok(increment("n")? + increment("n")? + increment("inner")?));
+    assert_eq!(sum.expect("commits"), 1 + 2 + 1);
+    assert_eq!((counts(), store.stats().commits), ([2, 1, 0, 0], 1));
+}
+
+fn a_nested_error_undoes_only_its_own_changes(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    increment("kept").expect("increments");
+    store
+        .transaction(|_tx| {
+            increment("n")?;
+            increment("inner")?;
+            assert!(increment_and_fail("n").expect_err("fails").is_not_found());
+            assert_eq!(counts(), [1, 1, 0, 1], "seen inside the transaction");
+            increment("n").map(drop)
+        })
+        .expect("commits");
+    assert_eq!(counts(), [2, 1, 0, 1]);
+}
+
+fn a_nested_panic_that_is_caught_undoes_only_its_own_changes(engine: &str) {
+    #[transactional]
+    fn increment_and_panic(counter: &mut Counter) -> Result<()> {
+        increment("inner")?;
+        counter.n += 100;
+        panic!("in the nested body");
+    }
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    store
+        .transaction(|_tx| {
+            increment("n")?;
+            assert!(catch_unwind(AssertUnwindSafe(|| increment_and_panic("n"))).is_err());
+            increment("n").map(drop)
+        })
+        .expect("commits");
+    assert_eq!(counts(), [2, 0, 0, 0]);
+}
+
+fn an_outer_error_undoes_nested_changes(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let failed: Result<()> = store.transaction(|tx| {
+        increment("n")?;
+        tx.get::<Account>("nobody").map(drop)
+    });
+    failed.expect_err("fails");
+    assert_eq!(counts(), [0; 4]);
+}
+
+fn what_the_outer_function_has_in_hand_cannot_be_changed_by_a_nested_one(engine: &str) {
+    #[transactional]
+    fn outer(counter: &mut Counter) -> Result<()> {
+        counter.n += 1;
+        increment("n").map(drop)
+    }
+    let store = TestStore::new(engine);
+    let error = store.run(|| outer("n")).expect_err("it is in hand");
+    assert_eq!(error.kind(), ErrorKind::Borrowed);
+}
+
+fn another_store_is_another_transaction(engine: &str) {
+    let (store, other) = (TestStore::new(engine), TestStore::new(engine));
+    let failed: Result<(), Error> = store.transaction(|tx| {
+        tx.insert("n", Counter { n: 5 })?;
+        other.run(|| increment("n"))?;
+        // And the first one inside of that is the one that is running.
+        other.transaction(|_tx| store.run(|| increment("n")))?;
+        assert_eq!(tx.get::<Counter>("n")?.n, 6);
+        tx.get::<Account>("nobody").map(drop)
+    });
+    failed.expect_err("fails");
+    assert_eq!(store.run(|| count("n")).expect("counts"), 0);
+    assert_eq!(other.run(|| count("n")).expect("counts"), 1);
+}
+
+fn a_nested_conflict_runs_the_whole_transaction_again(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let attempts = store.transaction(|tx| {
+        increment("n")?;
+        if tx.attempt() == 1 {
+            std::thread::scope(|scope| scope.spawn(|| store.run(|| increment("n"))).join().expect("no panic"))?;
+        }
+        // Finds the conflict while it loads; that its error is ignored changes nothing.
+        let _ = increment("inner");
+        metaparticle::Ok(tx.attempt())
+    });
+    assert_eq!(attempts.expect("commits"), 2);
+    assert_eq!(counts(), [2, 1, 0, 0]);
+}
+
+fn a_nested_read_only_function_cannot_change_anything(engine: &str) {
+    #[transactional(read_only)]
+    fn look(counter: &mut Counter) -> Result<u64> {
+        counter.n += 1;
+        Ok(counter.n)
+    }
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let error = look("n").expect_err("changes something");
+    assert!(error.kind() == ErrorKind::ReadOnly && error.to_string().contains("Counter \"n\""), "{error}");
+    store
+        .transaction(|_tx| {
+            increment("n")?;
+            assert_eq!(look("n").expect_err("changes something").kind(), ErrorKind::ReadOnly);
+            metaparticle::Ok(())
+        })
+        .expect("commits");
+    assert_eq!(counts(), [1, 0, 0, 0]);
+}

@@ -1,0 +1,69 @@
+//! What the tests share: throw-away stores on every engine.
+
+use std::ops::Deref;
+
+use metaparticle::{Store, StoreBuilder};
+use tempfile::TempDir;
+
+/// A store that ends with the test, and the folder that it is in.
+#[derive(Debug)]
+pub struct TestStore {
+    store: Store,
+    _folder: Option<TempDir>,
+}
+
+impl Deref for TestStore {
+    type Target = Store;
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl TestStore {
+    /// A new store on the engine with this name, opened with `settings`.
+    pub fn with(engine: &str, settings: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Self {
+        let (url, folder) = match engine {
+            "memory" => ("memory:".to_owned(), None),
+            "sled" => {
+                let folder = folder();
+                (format!("sled:{}", folder.path().join("store").display()), Some(folder))
+            }
+            other => panic!("no engine is called {other}"),
+        };
+        let store = settings(Store::builder(url)).open().expect("a new store opens");
+        Self { store, _folder: folder }
+    }
+
+    /// A new store on the engine with this name.
+    pub fn new(engine: &str) -> Self {
+        Self::with(engine, |settings| settings)
+    }
+}
+
+/// A throw-away folder.
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Makes of each function a test on every engine. The function is given the engine's name.
+#[macro_export]
+macro_rules! on_every_engine {
+    ($($name:ident)*) => {
+        mod on_memory {
+            $(#[test] fn $name() { super::$name("memory"); })*
+        }
+        mod on_sled {
+            $(#[test] fn $name() { super::$name("sled"); })*
+        }
+    };
+}
+
+/// Runs `f` on so many threads at once and waits for all.
+pub fn on_threads(threads: usize, f: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let f = &f;
+            scope.spawn(move || f(thread));
+        }
+    });
+}
