@@ -71,9 +71,13 @@ pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], hint: &str) ->
     let name = name(meta);
     let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
     let meant = known.iter().find(|known| are_similar(known, &name));
-    let meant = meant.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-    let hint = if hint.is_empty() { meant } else { format!("; {hint}") };
-    meta.error(format!("there is no option `{name}` here{hint} The options are {list}").replace("` The", "`. The"))
+    let hint = match (hint, meant) {
+        ("", None) => String::new(),
+        ("", Some(meant)) => format!("; did you mean `{meant}`?"),
+        (hint, _) => format!("; {hint}"),
+    };
+    let stop = if hint.ends_with('?') { "" } else { "." };
+    meta.error(format!("there is no option `{name}` here{hint}{stop} The options are {list}"))
 }
 
 /// Whether one is the other with a letter or two added, left out or changed.

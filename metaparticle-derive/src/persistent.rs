@@ -14,7 +14,7 @@ use crate::report::Report;
 pub(crate) fn attribute(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut report = Report::default();
     let options = attr::struct_options(options, &mut report);
-    let Some((item, object)) = ast::read(item.clone(), &options, &mut report) else {
+    let Some((mut item, mut object)) = ast::read(item.clone(), &options, &mut report) else {
         let errors = report.into_tokens();
         return quote!(#item #errors);
     };
@@ -22,6 +22,8 @@ pub(crate) fn attribute(options: TokenStream, item: TokenStream) -> TokenStream 
     let expansion = match report.into_tokens() {
         None => expand::expand(&object),
         Some(errors) => {
+            let types = item.fields.iter_mut().map(|field| &mut field.ty);
+            types.chain(object.fields.iter_mut().map(|field| &mut field.ty)).for_each(fallback::give_lifetime);
             let fallback = fallback::expand(&object);
             quote!(#errors #fallback)
         }

@@ -182,9 +182,16 @@ pub struct ObjectKey<T> {
 
 impl<T: Persistent> ObjectKey<T> {
     pub(crate) fn new(key: &T::Key) -> Self {
-        let name = stored_name::<T>();
-        let bytes = if T::SINGLETON { pack(&(&*name,)) } else { pack(&(&*name, key.to_packed())) };
+        if T::SINGLETON {
+            return Self::singleton();
+        }
+        let bytes = pack(&(&*stored_name::<T>(), key.to_packed()));
         Self { record_key: RecordKey::new(bytes), object: PhantomData }
+    }
+
+    /// The only object of a singleton.
+    pub(crate) fn singleton() -> Self {
+        Self { record_key: RecordKey::new(pack(&(&*stored_name::<T>(),))), object: PhantomData }
     }
 
     pub(crate) fn record_key(&self) -> &RecordKey {

@@ -25,11 +25,8 @@ pub fn object_key<T: Persistent>(key: impl KeyFor<T>) -> ObjectKey<T> {
 }
 
 /// The key of the one object.
-pub fn singleton_key<T: Singleton>() -> ObjectKey<T>
-where
-    (): KeyFor<T>,
-{
-    ().object_key()
+pub fn singleton_key<T: Singleton>() -> ObjectKey<T> {
+    ObjectKey::singleton()
 }
 
 /// A key of any type of objects.
@@ -93,10 +90,10 @@ pub fn call<Out>(body: impl FnOnce() -> Out) -> Out {
     body()
 }
 
-/// Runs the body of a transactional function on the current store.
-pub fn run<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Out) -> Out {
+/// Runs the body of a transactional function on the current store. `body` fails where an object could not be loaded.
+pub fn run<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Result<Out>) -> Out {
     match current() {
-        Ok(store) => crate::transaction::run(&store, options, body),
+        Ok(store) => crate::transaction::run(&store, options, |tx| body(tx).unwrap_or_else(Out::from_error)),
         Err(error) => Out::from_error(error),
     }
 }

@@ -1,11 +1,15 @@
 //! The expansion: a handle with accessors, and the implementation of `Persistent`.
 
+use std::collections::HashSet;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Generics, Lifetime, LifetimeParam, Type, WherePredicate, parse_quote};
 
 use super::ast::{Field, Object};
+use super::valid::borrows;
 
 pub(super) fn expand(object: &Object) -> TokenStream {
     let with = object.stored().map(|field| with_wrappers(object, field));
@@ -92,7 +96,14 @@ pub(super) fn handle(object: &Object) -> TokenStream {
     let (impl_tx, args_tx, clause_tx) = with_tx.split_for_impl();
     let (tx, params) = (tx(), &with_tx.params);
     let doc = format!("A [`{ident}`] in a transaction, whose accessors note which fields are read and written.");
-    let accessors = object.stored().enumerate().map(|(index, field)| accessors(index, field));
+    // Fields whose accessors clash have been reported; only the first keeps them.
+    let mut taken = HashSet::new();
+    let mut is_free = |field: &Field| {
+        let (get, get_mut) = field.getters();
+        [get, get_mut, field.setter()].iter().all(|name| taken.insert(name.unraw().to_string()))
+    };
+    let fields = object.stored().enumerate().filter(|(_, field)| is_free(field));
+    let accessors: Vec<_> = fields.map(|(index, field)| accessors(index, field)).collect();
     quote! {
         #[doc = #doc]
         #vis struct #handle<#params>(#private::Tracked<#tx, #ident #args>) #clause_tx;
@@ -175,8 +186,8 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
     let private = object.krate.private();
     let key = match (&object.key, &object.singleton) {
         (_, Some(_)) => quote!(()),
-        (Some(key), None) => quote!(#key),
-        (None, None) => quote!(#private::String),
+        (Some(key), None) if !borrows(key) => quote!(#key),
+        _ => quote!(#private::String),
     };
     let (handle, name) = (object.handle(), &object.name);
     let (generic, singleton) = (object.is_generic(), object.singleton.is_some());
@@ -263,7 +274,7 @@ fn absent(object: &Object) -> TokenStream {
 }
 
 fn wrapper(field: &Field, what: &str) -> Ident {
-    Ident::new(&format!("__{what}_{}", syn::ext::IdentExt::unraw(&field.ident)), Span::mixed_site())
+    Ident::new(&format!("__{what}_{}", field.ident.unraw()), Span::mixed_site())
 }
 
 /// For `with = module`: types whose serde implementations call the module.

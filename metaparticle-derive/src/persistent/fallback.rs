@@ -3,6 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 
+use syn::Type;
+
 use super::ast::Object;
 use super::expand::{associated_items, generics, handle};
 
@@ -34,5 +36,14 @@ pub(super) fn expand(object: &Object) -> TokenStream {
             }
             #singleton
         };
+    }
+}
+
+/// A borrowed field has been reported; without a lifetime, the compiler would report it again.
+pub(super) fn give_lifetime(ty: &mut Type) {
+    if let Type::Reference(reference) = ty
+        && reference.lifetime.is_none()
+    {
+        reference.lifetime = Some(syn::parse_quote!('static));
     }
 }

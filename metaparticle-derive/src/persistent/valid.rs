@@ -39,7 +39,7 @@ fn check_key(object: &Object, report: &mut Report) {
     if let Some(singleton) = &object.singleton {
         report.at(singleton, "a singleton has no key: remove `singleton`, or remove `key`");
     }
-    if Borrows::is_in(key) {
+    if borrows(key) {
         report.at(key, "a key is owned: write `key = String`; callers may still pass a `&str`");
     }
 }
@@ -47,12 +47,10 @@ fn check_key(object: &Object, report: &mut Report) {
 /// Finds references and lifetimes in a type.
 struct Borrows(bool);
 
-impl Borrows {
-    fn is_in(ty: &Type) -> bool {
-        let mut borrows = Self(false);
-        borrows.visit_type(ty);
-        borrows.0
-    }
+pub(super) fn borrows(ty: &Type) -> bool {
+    let mut borrows = Borrows(false);
+    borrows.visit_type(ty);
+    borrows.0
 }
 
 impl Visit<'_> for Borrows {

@@ -21,14 +21,25 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
     let sibling = sibling(function, params);
     let options = options.to_tokens(&function.sig.ident.unraw().to_string());
     let tx = tx();
+    // At the return type, so that the error about one that is not a `Result` is there.
+    let run = match &function.sig.output {
+        ReturnType::Type(_, ty) => {
+            let tokens = quote!(#private::run).into_iter().map(|mut token| {
+                token.set_span(at(ty));
+                token
+            });
+            tokens.collect()
+        }
+        ReturnType::Default => quote!(#private::run),
+    };
     quote! {
         #(#attrs)*
         #vis #sig {
             #(#keys)*
-            #private::run(#options, |#tx: &#root::Tx| {
+            #run(#options, |#tx: &#root::Tx| {
                 #prefetch
                 #(#loads)*
-                #body
+                ::core::result::Result::Ok(#body)
             })
         }
         #sibling
@@ -40,7 +51,7 @@ pub(super) fn fallback(options: &Options, function: &Function, params: &[Param])
     let private = options.krate().private();
     let Function { attrs, vis, .. } = function;
     let mut sig = outer_signature(&private, function, params);
-    if params.iter().any(|param| matches!(param.kind, Kind::Wrong)) || returns_wrong(&sig) {
+    if returns_wrong(&sig) {
         return TokenStream::new();
     }
     sig.asyncness = None;
@@ -79,7 +90,10 @@ fn outer_signature(private: &TokenStream, function: &Function, params: &[Param])
             Kind::Object(Object { ty, .. }) => Some(quote_spanned!(at(ty)=> #(#attrs)* #outer: impl #private::KeyFor<#ty>)),
             Kind::Transaction => None,
             Kind::Receiver => Some(quote!(#input)),
-            Kind::Value | Kind::Shared | Kind::Wrong => {
+            // Whatever its callers pass is fine, but for the error that there is already.
+            Kind::Wrong if param.typed.is_some() => Some(quote!(#outer: impl ::core::marker::Sized)),
+            Kind::Wrong => Some(quote!(#input)),
+            Kind::Value | Kind::Shared => {
                 let (_, ty) = param.typed.as_ref()?;
                 Some(quote!(#(#attrs)* #outer: #ty))
             }
@@ -120,11 +134,7 @@ fn prefetch(private: &TokenStream, params: &[Param]) -> Option<TokenStream> {
         return None;
     }
     let tx = tx();
-    Some(quote! {
-        if let ::core::result::Result::Err(error) = #private::prefetch(#tx, &[#(&#keys),*]) {
-            return #private::Outcome::from_error(error);
-        }
-    })
+    Some(quote!(#private::prefetch(#tx, &[#(&#keys),*])?;))
 }
 
 /// Brings a parameter into scope for the body.
@@ -180,12 +190,7 @@ fn load(private: &TokenStream, param: &Param, object: &Object) -> TokenStream {
         Form::Ref => "load_ref",
     };
     let function = format_ident!("{function}{}", if object.optional { "_if_present" } else { "" });
-    let load = quote_spanned! {at(ty)=>
-        let mut #loaded = match #private::#function::<#ty>(#tx, &#key) {
-            ::core::result::Result::Ok(object) => object,
-            ::core::result::Result::Err(error) => return #private::Outcome::from_error(error),
-        };
-    };
+    let load = quote_spanned!(at(ty)=> let mut #loaded = #private::#function::<#ty>(#tx, &#key)?;);
     let lent = match (object.form, object.optional) {
         (Form::Exclusive, false) => quote!(#loaded.write_all()),
         (Form::Exclusive, true) => {

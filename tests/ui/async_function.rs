@@ -1,0 +1,16 @@
+//! Async functions are not there yet.
+
+use metaparticle::{persistent, transactional, Result};
+
+#[persistent(default)]
+struct Visits {
+    count: u64,
+}
+
+#[transactional]
+async fn visit(page: &mut Visits) -> Result<()> {
+    page.count += 1;
+    Ok(())
+}
+
+fn main() {}

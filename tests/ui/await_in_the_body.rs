@@ -1,0 +1,20 @@
+//! A body does not wait.
+
+use metaparticle::{persistent, transactional, Result};
+
+async fn fetch() -> u64 {
+    1
+}
+
+#[persistent(default)]
+struct Visits {
+    count: u64,
+}
+
+#[transactional]
+fn visit(page: &mut Visits) -> Result<()> {
+    page.count = fetch().await;
+    Ok(())
+}
+
+fn main() {}

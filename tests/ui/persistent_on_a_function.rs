@@ -1,0 +1,8 @@
+//! The two attributes are mixed up.
+
+use metaparticle::persistent;
+
+#[persistent]
+fn visit() {}
+
+fn main() {}

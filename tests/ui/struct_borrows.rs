@@ -1,0 +1,10 @@
+//! A persistent struct cannot borrow.
+
+use metaparticle::persistent;
+
+#[persistent]
+struct Page<'a> {
+    title: &'a str,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! A union cannot be persistent.
+
+use metaparticle::persistent;
+
+#[persistent]
+union Bits {
+    n: u64,
+}
+
+fn main() {}
