@@ -1,5 +1,7 @@
 //! What the tests share: throw-away stores on every engine.
 
+pub mod strict;
+
 use std::ops::Deref;
 
 use metaparticle::{Store, StoreBuilder};

@@ -220,7 +220,7 @@ fn store(object: &Object, field: &Field) -> TokenStream {
     let (private, ident, ty) = (object.krate.private(), &field.ident, &field.ty);
     if field.options.with.is_some() {
         let wrapper = wrapper(field, "Write");
-        return quote!(#private::store_with(&#wrapper(&self.#ident), __out)?;);
+        return quote!(#private::store_with(&#wrapper(&self.#ident, ::core::marker::PhantomData::<Self>), __out)?;);
     }
     quote_spanned!(at(ty)=> <#ty as #private::Storable>::store(&self.#ident, __out)?;)
 }
@@ -289,7 +289,7 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
     let (tx, params_tx, params) = (tx(), &with_tx.params, &generics.params);
     let object = &object.ident;
     Some(quote! {
-        struct #write<#params_tx>(&#tx #ty) #clause;
+        struct #write<#params_tx>(&#tx #ty, ::core::marker::PhantomData<#object #args>) #clause;
         impl #impl_tx #private::serde::Serialize for #write #args_tx #clause {
             fn serialize<__S: #private::serde::Serializer>(
                 &self,

@@ -1,0 +1,174 @@
+//! Every option of both attributes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use metaparticle::{Mut, Ref, Result, Store, persistent, transactional};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+fn store() -> Store {
+    Store::open("memory:").expect("opens")
+}
+
+fn sixteen() -> u32 {
+    16
+}
+
+mod as_seconds {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<SystemTime, D::Error> {
+        Ok(UNIX_EPOCH + Duration::from_secs(u64::deserialize(deserializer)?))
+    }
+}
+
+fn epoch() -> SystemTime {
+    UNIX_EPOCH
+}
+
+#[persistent(name = "everything", default)]
+#[derive(Debug)]
+struct Everything {
+    #[persistent(default = sixteen)]
+    size: u32,
+    #[persistent(rename = "t", alias = "old_title", alias = "older_title")]
+    title: String,
+    #[persistent(skip)]
+    cached: Option<std::rc::Rc<str>>,
+    #[persistent(skip, default = sixteen)]
+    kept: u32,
+    #[persistent(with = as_seconds, default = epoch)]
+    changed: SystemTime,
+    #[persistent(get = hits, set = "put_hits", default)]
+    count: u64,
+    r#type: u8,
+}
+
+impl Everything {
+    /// Has the name of an accessor; stays reachable.
+    fn size(&self) -> &'static str {
+        "mine"
+    }
+}
+
+#[transactional]
+fn use_all(all: Mut<Everything>) -> Result<(u32, u64, u8)> {
+    assert_eq!(Everything::size(&all), "mine");
+    all.put_hits(all.hits() + 1);
+    *all.hits_mut() += 1;
+    all.set_type(all.r#type() + 1);
+    all.set_changed(UNIX_EPOCH + Duration::from_millis(7_700));
+    all.cached = Some("cached".into());
+    all.kept = 1;
+    Ok((*all.size(), *all.hits(), *all.r#type()))
+}
+
+#[test]
+fn every_option_of_a_struct_and_its_fields() {
+    let store = store();
+    let _entered = store.enter();
+    assert_eq!(use_all("a").expect("runs"), (16, 2, 1));
+    assert_eq!(use_all("a").expect("runs"), (16, 4, 2));
+    let read = store.transaction(|tx| {
+        let all = tx.get::<Everything>("a")?;
+        metaparticle::Ok((all.changed, all.cached.clone(), all.kept))
+    });
+    assert_eq!(read.expect("reads"), (UNIX_EPOCH + Duration::from_secs(7), None, 16));
+}
+
+#[persistent(default)]
+struct Page<T, const N: usize = 2>
+where
+    T: Clone + Serialize + serde::de::DeserializeOwned,
+{
+    items: Vec<T>,
+    #[persistent(skip)]
+    unused: [u8; N],
+    #[persistent(with = as_it_is, default)]
+    last: Option<T>,
+}
+
+mod as_it_is {
+    use super::*;
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        value.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
+#[transactional]
+fn push<T>(page: &mut Page<T>, item: T) -> Result<usize>
+where
+    T: Clone + Default + Serialize + serde::de::DeserializeOwned + 'static,
+{
+    page.items.push(item.clone());
+    page.last = Some(item);
+    Ok(page.items.len() + page.unused.len())
+}
+
+#[test]
+fn generic_structs_are_types_of_their_own() {
+    let store = store();
+    let _entered = store.enter();
+    assert_eq!(push("a", 1u64).expect("runs"), 3);
+    assert_eq!(push("a", 2u64).expect("runs"), 4);
+    assert_eq!(push("a", String::from("x")).expect("runs"), 3);
+    let last = store.transaction(|tx| metaparticle::Ok(tx.get::<Page<String>>("a")?.last.clone()));
+    assert_eq!(last.expect("reads"), Some("x".to_owned()));
+}
+
+#[test]
+fn two_types_with_one_name_are_an_error_that_names_both() {
+    mod other {
+        #[metaparticle::persistent(name = "everything", default)]
+        pub(super) struct Something {
+            n: u64,
+        }
+    }
+    let store = store();
+    let _entered = store.enter();
+    use_all("a").expect("runs");
+    let error = store.transaction(|tx| tx.contains::<other::Something>("a")).expect_err("the name is taken");
+    let said = error.to_string();
+    assert!(said.contains("Everything") && said.contains("Something") && said.contains("name ="), "{said}");
+}
+
+#[transactional(attempts = 2, timeout = "1500ms", durability = Durability::Eventual, read_only)]
+fn with_all_options(page: Ref<Everything>) -> Result<u32> {
+    Ok(page.size)
+}
+
+#[transactional(durability = "immediate", timeout = "2m")]
+fn with_other_options(all: &mut Everything) -> Result<()> {
+    all.size = 1;
+    Ok(())
+}
+
+#[test]
+fn every_option_of_a_function() {
+    let store = store();
+    let _entered = store.enter();
+    with_other_options("a").expect("runs");
+    assert_eq!(with_all_options("a").expect("runs"), 1);
+}
+
+#[test]
+fn what_cannot_be_read_back_is_refused_before_it_is_written() {
+    #[persistent(default)]
+    struct Document {
+        content: serde_json::Value,
+    }
+    let store = store();
+    let error = store.transaction(|tx| tx.insert("d", Document { content: serde_json::json!({ "a": [1, 2] }) }));
+    let error = error.expect_err("bincode cannot read it back");
+    assert_eq!(error.kind(), metaparticle::ErrorKind::Encoding);
+    let said = error.to_string();
+    assert!(said.contains("Document \"d\"") && said.contains("`content`") && said.contains("with = module"), "{said}");
+}
