@@ -1,5 +1,6 @@
 //! What the tests share: throw-away stores on every engine.
 
+pub mod crash;
 pub mod strict;
 
 use std::ops::Deref;

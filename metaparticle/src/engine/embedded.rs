@@ -14,6 +14,8 @@ mod queue;
 #[cfg(feature = "sled")]
 pub(crate) mod sled;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::future::poll_fn;

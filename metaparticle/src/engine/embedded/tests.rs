@@ -1,0 +1,292 @@
+//! The commit pipeline, over a map whose disk does what the test says.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::Embedded;
+use super::map::{Group, OrderedMap};
+use crate::clock::SystemClock;
+use crate::durability::Durability;
+use crate::engine::{Answer, CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, Stamp, Write};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Condvar, Mutex, block_on, thread};
+
+/// A map in memory whose `apply` waits for permission.
+#[derive(Default)]
+struct TestMap {
+    state: Mutex<TestState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct TestState {
+    records: BTreeMap<RecordKey, Record>,
+    /// How many groups may still be applied.
+    permits: usize,
+    waiting: bool,
+    groups: Vec<(u64, usize)>,
+    fails: bool,
+}
+
+impl TestMap {
+    fn permit(&self, groups: usize) {
+        self.state.lock().permits = groups;
+        self.changed.notify_all();
+    }
+
+    fn fail(&self) {
+        self.state.lock().fails = true;
+        self.permit(1);
+    }
+
+    /// Returns once the flusher is inside of `apply`.
+    fn wait_until_flushing(&self) {
+        let mut state = self.state.lock();
+        while !state.waiting {
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+impl OrderedMap for TestMap {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        Ok(self.state.lock().records.get(key).cloned())
+    }
+
+    fn range(&self, range: &KeyRange, limit: usize) -> Result<Vec<(RecordKey, Record)>> {
+        let state = self.state.lock();
+        let records = state.records.range(range.start.clone()..range.end.clone());
+        Ok(records.take(limit).map(|(key, record)| (key.clone(), record.clone())).collect())
+    }
+
+    fn apply(&self, group: &Group) -> Result<()> {
+        let mut state = self.state.lock();
+        state.waiting = true;
+        self.changed.notify_all();
+        while state.permits == 0 {
+            self.changed.wait(&mut state);
+        }
+        state.permits -= 1;
+        state.waiting = false;
+        if state.fails {
+            return Err(Error::new(ErrorKind::Engine, "the disk is broken"));
+        }
+        for (key, record) in &group.changes {
+            match record {
+                Some(record) => drop(state.records.insert(key.clone(), record.clone())),
+                None => drop(state.records.remove(key)),
+            }
+        }
+        state.groups.push((group.last_commit, group.changes.len()));
+        Ok(())
+    }
+
+    fn last_commit(&self) -> u64 {
+        0
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::NONE
+    }
+}
+
+/// An hour: nothing is written because of the time.
+const NEVER: Duration = Duration::from_secs(3600);
+
+fn engine(interval: Duration) -> (Embedded, Arc<TestMap>) {
+    let map = Arc::new(TestMap::default());
+    (Embedded::over(map.clone(), interval).expect("starts"), map)
+}
+
+fn key(name: &str) -> RecordKey {
+    RecordKey::new(name.as_bytes())
+}
+
+fn request<'a>(read: &'a [RecordKey], write: &'a [Write]) -> Request<'a> {
+    Request { compare: Seen::NOTHING, read, write, id: CommitId(1), durability: Durability::Immediate }
+}
+
+fn ready<T>(answer: Answer<'_, T>) -> Result<T> {
+    match answer {
+        Answer::Ready(result) => result,
+        Answer::Later(_) => panic!("the engine should have answered at once"),
+    }
+}
+
+fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
+    match answer {
+        Answer::Ready(result) => result,
+        Answer::Later(future) => block_on(future, &SystemClock::default(), None).expect("no deadline"),
+    }
+}
+
+fn is_pending<T>(answer: Answer<'_, T>) -> bool {
+    match answer {
+        Answer::Ready(_) => false,
+        Answer::Later(future) => matches!(pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending),
+    }
+}
+
+fn put(engine: &Embedded, name: &str, bytes: usize) -> Reply {
+    let write = [Write { key: key(name), bytes: Some(vec![7; bytes].into()) }];
+    ready(engine.execute(request(&[], &write))).expect("commits")
+}
+
+#[test]
+fn a_commit_is_seen_at_once_and_durable_later() {
+    let (engine, map) = engine(NEVER);
+    let reply = put(&engine, "a", 1);
+    let read = ready(engine.execute(request(&[key("a")], &[]))).expect("reads");
+    assert!(read.read[0].is_some(), "others do not see it");
+    assert!(is_pending(engine.durable(reply.durable_at)), "it is said to be durable, and nothing was written");
+    map.permit(1);
+    wait(engine.durable(reply.durable_at)).expect("is written");
+    assert!(map.get(b"a").expect("reads").is_some());
+}
+
+#[test]
+fn a_read_is_held_back_until_what_it_saw_is_durable() {
+    let (engine, map) = engine(NEVER);
+    put(&engine, "a", 1);
+    let (a, other) = ([key("a")], [key("b")]);
+    let read = ready(engine.execute(request(&a, &[]))).expect("reads");
+    assert!(is_pending(engine.durable(read.durable_at)), "the read may get out before the write is safe");
+    let unrelated = ready(engine.execute(request(&other, &[]))).expect("reads");
+    assert_eq!(unrelated.durable_at, Stamp(0), "a read of something else need not wait");
+    let range = KeyRange { start: key("a"), end: key("z") };
+    let page = ready(engine.scan(Seen::NOTHING, &range, 10)).expect("reads");
+    assert!(page.durable_at > Stamp(0), "the scan may get out before the write is safe");
+    map.permit(2);
+    wait(engine.durable(read.durable_at)).expect("is written");
+    // A removal that is not yet durable shows as well.
+    let write = [Write { key: key("a"), bytes: None }];
+    ready(engine.execute(request(&[], &write))).expect("commits");
+    let read = ready(engine.execute(request(&a, &[]))).expect("reads");
+    assert!(read.read[0].is_none() && read.durable_at > Stamp(0));
+    let page = ready(engine.scan(Seen::NOTHING, &range, 10)).expect("reads");
+    assert!(page.records.is_empty() && page.durable_at > Stamp(0));
+}
+
+#[test]
+fn commits_that_wait_share_one_flush() {
+    let (engine, map) = engine(NEVER);
+    let first = put(&engine, "first", 1);
+    assert!(is_pending(engine.durable(first.durable_at)));
+    map.wait_until_flushing();
+    let last = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).last().expect("some");
+    assert!(is_pending(engine.durable(last.durable_at)));
+    map.permit(2);
+    wait(engine.durable(last.durable_at)).expect("is written");
+    assert_eq!(map.state.lock().groups, [(1, 1), (101, 10)], "one flush for all, and each key once");
+}
+
+#[test]
+fn a_group_stays_small_and_takes_whole_commits() {
+    let (engine, map) = engine(NEVER);
+    map.permit(100);
+    for n in 0..10 {
+        let write: Vec<_> = (0..2)
+            .map(|part| Write { key: key(&format!("{n}{part}")), bytes: Some(vec![7; 50_000].into()) })
+            .collect();
+        ready(engine.execute(request(&[], &write))).expect("commits");
+    }
+    wait(engine.durable(Stamp(10))).expect("is written");
+    let groups = map.state.lock().groups.clone();
+    assert!(groups.iter().all(|(_, keys)| keys % 2 == 0 && *keys <= 4), "{groups:?}");
+}
+
+#[test]
+fn committers_wait_for_a_disk_that_falls_behind() {
+    let (engine, map) = engine(NEVER);
+    let write = [Write { key: key("a"), bytes: Some(vec![7; 200_000].into()) }];
+    let mut commits = 0;
+    while matches!(engine.execute(request(&[], &write)), Answer::Ready(Ok(_))) {
+        commits += 1;
+        assert!(commits < 1000, "committers run ahead of the disk without bound");
+    }
+    assert!(is_pending(engine.execute(request(&[], &write))));
+    map.permit(usize::MAX);
+    wait(engine.execute(request(&[], &write))).expect("commits when there is room");
+}
+
+#[test]
+fn after_a_failed_flush_every_call_is_told_so() {
+    let (engine, map) = engine(NEVER);
+    let reply = put(&engine, "a", 1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait(engine.durable(reply.durable_at)));
+        map.wait_until_flushing();
+        map.fail();
+        let error = waiting.join().expect("no panic").expect_err("it is not on disk");
+        assert_eq!(error.to_string(), "the disk is broken");
+    });
+    let write = [Write { key: key("b"), bytes: None }];
+    let range = KeyRange { start: key("a"), end: key("z") };
+    let errors = [
+        wait(engine.execute(request(&[], &write))).map(drop),
+        wait(engine.execute(request(&[key("a")], &[]))).map(drop),
+        wait(engine.scan(Seen::NOTHING, &range, 1)).map(drop),
+        wait(engine.durable(Stamp(2))),
+        wait(engine.watch(Seen::NOTHING)),
+    ];
+    for error in errors {
+        assert_eq!(error.expect_err("the store has failed").to_string(), "the disk is broken");
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_is_written_after_the_interval() {
+    let (engine, map) = engine(Duration::from_millis(1));
+    map.permit(1);
+    put(&engine, "a", 1);
+    let mut state = map.state.lock();
+    while state.groups.is_empty() {
+        map.changed.wait_for(&mut state, Duration::from_millis(1));
+    }
+    drop(state);
+    drop(engine);
+}
+
+#[test]
+fn an_engine_that_is_dropped_writes_everything_first() {
+    let (engine, map) = engine(NEVER);
+    map.permit(usize::MAX);
+    (0..100).for_each(|n| drop(put(&engine, &n.to_string(), 10)));
+    drop(engine);
+    assert_eq!(map.state.lock().records.len(), 100);
+}
+
+#[test]
+fn a_scan_is_the_same_before_and_after_its_records_are_written() {
+    let (engine, map) = engine(NEVER);
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut expected = BTreeMap::new();
+    map.permit(usize::MAX);
+    for round in 0..2000u64 {
+        let name = format!("{:02}", random.u32(..40));
+        let bytes = random.bool().then(|| vec![random.u8(..); 3]);
+        match &bytes {
+            Some(bytes) => drop(expected.insert(name.clone(), bytes.clone())),
+            None => drop(expected.remove(&name)),
+        }
+        let write = [Write { key: key(&name), bytes: bytes.map(Into::into) }];
+        let reply = ready(engine.execute(request(&[], &write))).expect("commits");
+        if round % 7 == 0 {
+            wait(engine.durable(reply.durable_at)).expect("is written");
+        }
+        let limit = random.usize(1..12);
+        let (mut start, mut found) = (key("00"), BTreeMap::new());
+        let end = key("99");
+        while start < end {
+            let page = ready(engine.scan(Seen::NOTHING, &KeyRange { start, end: end.clone() }, limit)).expect("reads");
+            assert!(page.records.len() <= limit);
+            start = page.range.end;
+            let text = |key: &RecordKey| String::from_utf8_lossy(key).into_owned();
+            found.extend(page.records.iter().map(|(key, record)| (text(key), record.bytes.to_vec())));
+        }
+        assert_eq!(found, expected, "round {round}");
+    }
+}
