@@ -85,7 +85,12 @@ fn patterns(Visits { count, .. }: &mut Visits, (a, b): (u64, u64), [c, _]: &[u64
 }
 
 #[transactional]
-fn generic<T: Persistent, D: Display + Clone, const N: usize>(object: &mut T, what: D, how: impl Display + Clone, f: fn(&mut T)) -> Result<String>
+fn generic<T: Persistent, D: Display + Clone, const N: usize>(
+    object: &mut T,
+    what: D,
+    how: impl Display + Clone,
+    f: fn(&mut T),
+) -> Result<String>
 where
     D: PartialEq,
 {

@@ -3,6 +3,7 @@
 mod atomic;
 mod bounded;
 mod conflicts;
+mod evolution;
 mod isolation;
 mod nested;
 mod rebase;

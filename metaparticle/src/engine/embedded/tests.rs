@@ -188,9 +188,8 @@ fn a_group_stays_small_and_takes_whole_commits() {
     let (engine, map) = engine(NEVER);
     map.permit(100);
     for n in 0..10 {
-        let write: Vec<_> = (0..2)
-            .map(|part| Write { key: key(&format!("{n}{part}")), bytes: Some(vec![7; 50_000].into()) })
-            .collect();
+        let write: Vec<_> =
+            (0..2).map(|part| Write { key: key(&format!("{n}{part}")), bytes: Some(vec![7; 50_000].into()) }).collect();
         ready(engine.execute(request(&[], &write))).expect("commits");
     }
     wait(engine.durable(Stamp(10))).expect("is written");
