@@ -16,13 +16,27 @@ use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
 
 const SHARDS: usize = 16;
 
-/// A place in a queue.
+/// How often others may take the turn before whoever has waited longest for it. Passing it to the thread that runs anyway is
+/// much faster than waking another one each time.
+const OVERTAKEN: u32 = 32;
+
+/// The turn on one key, and who waits for it, the longest first.
+#[derive(Default)]
+struct Queue {
+    holder: Option<Arc<Ticket>>,
+    waiting: VecDeque<Arc<Ticket>>,
+    /// How often the first of those who wait was overtaken.
+    overtaken: u32,
+}
+
+/// Somebody who wants, or has, a turn.
 #[derive(Default)]
 struct Ticket {
+    /// Present while its owner sleeps.
     waker: Mutex<Option<Waker>>,
 }
 
-type Queues = HashMap<RecordKey, VecDeque<Arc<Ticket>>>;
+type Queues = HashMap<RecordKey, Queue>;
 
 /// All queues of a store.
 pub(crate) struct HotKeys {
@@ -57,37 +71,63 @@ impl HotKeys {
         for key in keys {
             let ticket = Arc::new(Ticket::default());
             self.tickets.fetch_add(1, Ordering::Relaxed);
-            self.shard(&key).lock().entry(key.clone()).or_default().push_back(ticket.clone());
             // From here on, dropping `turn` leaves the queue.
             turn.held.push((key.clone(), ticket.clone()));
-            block_on(poll_fn(|context| self.poll_first(&key, &ticket, context)), clock, Some(deadline))?;
+            block_on(poll_fn(|context| self.poll_turn(&key, &ticket, context)), clock, Some(deadline))?;
         }
         Some(turn)
     }
 
-    fn poll_first(&self, key: &RecordKey, ticket: &Arc<Ticket>, context: &mut Context<'_>) -> Poll<()> {
-        let queues = self.shard(key).lock();
-        let first = queues.get(key).and_then(VecDeque::front);
-        if first.is_some_and(|first| Arc::ptr_eq(first, ticket)) {
-            return Poll::Ready(());
+    /// Ready when the ticket has the turn.
+    fn poll_turn(&self, key: &RecordKey, ticket: &Arc<Ticket>, context: &mut Context<'_>) -> Poll<()> {
+        let mut queues = self.shard(key).lock();
+        let queue = queues.entry(key.clone()).or_default();
+        match &queue.holder {
+            Some(holder) if Arc::ptr_eq(holder, ticket) => return Poll::Ready(()),
+            None => {
+                queue.take(ticket);
+                return Poll::Ready(());
+            }
+            Some(_) => {}
+        }
+        if !queue.waiting.iter().any(|other| Arc::ptr_eq(other, ticket)) {
+            queue.waiting.push_back(ticket.clone());
         }
         *ticket.waker.lock() = Some(context.waker().clone());
         Poll::Pending
     }
 
+    /// Gives up the turn, or the place in the queue.
     fn leave(&self, key: &RecordKey, ticket: &Arc<Ticket>) {
         let mut queues = self.shard(key).lock();
         self.tickets.fetch_sub(1, Ordering::Relaxed);
         let Some(queue) = queues.get_mut(key) else { return };
-        queue.retain(|other| !Arc::ptr_eq(other, ticket));
-        let next = queue.front().and_then(|next| next.waker.lock().take());
-        if queue.is_empty() {
-            queues.remove(key);
+        queue.waiting.retain(|other| !Arc::ptr_eq(other, ticket));
+        if queue.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, ticket)) {
+            queue.holder = None;
+        }
+        if queue.holder.is_some() {
+            return;
+        }
+        let next = queue.waiting.front().cloned();
+        match &next {
+            Some(next) if queue.overtaken >= OVERTAKEN => queue.take(next),
+            Some(_) => {}
+            None => drop(queues.remove(key)),
         }
         drop(queues);
-        if let Some(waker) = next {
+        if let Some(waker) = next.and_then(|next| next.waker.lock().take()) {
             waker.wake();
         }
+    }
+}
+
+impl Queue {
+    fn take(&mut self, ticket: &Arc<Ticket>) {
+        let is_first = self.waiting.front().is_none_or(|first| Arc::ptr_eq(first, ticket));
+        self.overtaken = if is_first { 0 } else { self.overtaken + 1 };
+        self.waiting.retain(|other| !Arc::ptr_eq(other, ticket));
+        self.holder = Some(ticket.clone());
     }
 }
 
