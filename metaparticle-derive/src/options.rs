@@ -1,10 +1,39 @@
 //! Reading options: what is common to those of both macros.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenTree};
 use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parse;
+use syn::parse::{Parse, ParseStream};
 use syn::{Error, LitStr, Path, Result, Token};
+
+use crate::report::Report;
+
+/// Reads options with `read`; after one that is wrong, it goes on with the next.
+pub(crate) fn each<'a>(
+    mut read: impl FnMut(&ParseNestedMeta<'_>) -> Result<()> + 'a,
+    report: &'a mut Report,
+) -> impl FnMut(ParseNestedMeta<'_>) -> Result<()> + 'a {
+    move |meta| {
+        if let Err(error) = read(&meta) {
+            report.add(error);
+            skip_value(meta.input)?;
+        }
+        Ok(())
+    }
+}
+
+/// Goes to the next comma that is not between angle brackets.
+fn skip_value(input: ParseStream<'_>) -> Result<()> {
+    let mut depth = 0_usize;
+    while !input.is_empty() && (depth > 0 || !input.peek(Token![,])) {
+        match input.parse()? {
+            TokenTree::Punct(punct) if punct.as_char() == '<' => depth += 1,
+            TokenTree::Punct(punct) if punct.as_char() == '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// The option's name.
 pub(crate) fn name(meta: &ParseNestedMeta<'_>) -> String {
@@ -30,17 +59,21 @@ pub(crate) fn flag(meta: &ParseNestedMeta<'_>, option: &mut Option<Path>, elsewh
 
 /// An option whose value is text, and not empty.
 pub(crate) fn text(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
-    let wanted = format!("write a text: `{} = \"…\"`", name(meta));
-    let value = value::<LitStr>(meta, &wanted)?;
+    let name = name(meta);
+    let wanted = format!("write `{name} = \"…\"`");
+    let value = value::<LitStr>(meta, &format!("the option `{name}` takes a text in quotes: {wanted}"))?;
     if value.value().is_empty() {
-        return Err(Error::new(value.span(), format!("the text is empty; {wanted}")));
+        return Err(Error::new(
+            value.span(),
+            format!("the option `{name}` cannot be an empty text: {wanted} with some name in it"),
+        ));
     }
     Ok(value)
 }
 
 /// An option whose value is an identifier, bare or as text.
 pub(crate) fn ident(meta: &ParseNestedMeta<'_>) -> Result<Ident> {
-    let wanted = format!("write a name: `{} = name`", name(meta));
+    let wanted = format!("the option `{0}` takes a name: write `{0} = some_name`", name(meta));
     let input = meta.value().map_err(|_| meta.error(&wanted))?;
     if input.peek(LitStr) {
         let text: LitStr = input.parse()?;
@@ -51,7 +84,7 @@ pub(crate) fn ident(meta: &ParseNestedMeta<'_>) -> Result<Ident> {
 
 /// An option whose value is a path, bare or as text.
 pub(crate) fn path(meta: &ParseNestedMeta<'_>) -> Result<Path> {
-    let wanted = format!("write a path: `{} = some::path`", name(meta));
+    let wanted = format!("the option `{0}` takes a path: write `{0} = some::path`", name(meta));
     let input = meta.value().map_err(|_| meta.error(&wanted))?;
     if input.peek(LitStr) {
         let text: LitStr = input.parse()?;
@@ -66,7 +99,7 @@ pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, wanted: &str) -> Resul
     input.parse().map_err(|error: Error| Error::new(error.span(), wanted))
 }
 
-/// The error for an option that there is not; its value is skipped, so that the options after it are still read.
+/// The error for an option that there is not, which lists those that there are.
 pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &[&str], hint: &str) -> Error {
     let name = name(meta);
     let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");

@@ -1,6 +1,6 @@
 //! Absolute paths into the run-time crate, which the user may have under another name.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::Path;
 
@@ -21,5 +21,14 @@ impl Krate {
     pub(crate) fn private(&self) -> TokenStream {
         let root = &self.0;
         quote!(#root::__private)
+    }
+
+    /// The same with another span, for errors: what the path begins is shown from its first token on.
+    pub(crate) fn private_at(&self, span: Span) -> TokenStream {
+        let with_span = |mut token: TokenTree| {
+            token.set_span(span);
+            token
+        };
+        self.private().into_iter().map(with_span).collect()
     }
 }

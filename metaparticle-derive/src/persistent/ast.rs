@@ -1,7 +1,7 @@
 //! A persistent struct as the expansion needs it.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::format_ident;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::{Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
 
@@ -13,6 +13,8 @@ pub(crate) struct Object {
     pub(crate) krate: Krate,
     pub(crate) vis: Visibility,
     pub(crate) ident: Ident,
+    /// The name of the generated handle.
+    pub(crate) handle: Ident,
     pub(crate) generics: Generics,
     pub(crate) name: String,
     pub(crate) key: Option<Type>,
@@ -33,10 +35,6 @@ impl Object {
     /// The fields that are part of the record, in order.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(|field| field.options.skip.is_none())
-    }
-
-    pub(crate) fn handle(&self) -> Ident {
-        format_ident!("{}Mut", self.ident.unraw())
     }
 
     /// Whether its stored name depends on arguments.
@@ -73,7 +71,7 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
             return None;
         }
     };
-    let Some(mut item) = struct_of(item, report) else { return None };
+    let mut item = struct_of(item, report)?;
     let mut fields = Vec::new();
     for field in &mut item.fields {
         let options = field_options(&mut field.attrs, report);
@@ -85,6 +83,7 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
         krate: Krate::new(options.krate.as_ref()),
         vis: item.vis.clone(),
         ident: item.ident.clone(),
+        handle: handle(&item, options),
         generics: item.generics.clone(),
         name: options.name.as_ref().map_or_else(|| item.ident.unraw().to_string(), |name| name.value()),
         key: options.key.clone(),
@@ -93,6 +92,21 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
         fields,
     };
     Some((item, object))
+}
+
+/// `VisitsMut`, or `__VisitsMut` where the struct itself uses a type of that name, which the handle would hide from it.
+fn handle(item: &ItemStruct, options: &StructOptions) -> Ident {
+    let name = format_ident!("{}Mut", item.ident.unraw());
+    let key = options.key.to_token_stream();
+    if mentions(item.to_token_stream(), &name) || mentions(key, &name) { format_ident!("__{name}") } else { name }
+}
+
+fn mentions(tokens: TokenStream, name: &Ident) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == *name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        _ => false,
+    })
 }
 
 fn struct_of(item: Item, report: &mut Report) -> Option<ItemStruct> {

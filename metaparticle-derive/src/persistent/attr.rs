@@ -5,7 +5,7 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::{Attribute, LitStr, Path, Result, Token, Type};
 
-use crate::options::{flag, ident, name, path, set_once, text, unknown, value};
+use crate::options::{each, flag, ident, name, path, set_once, text, unknown, value};
 use crate::report::Report;
 
 const STRUCT_OPTIONS: [&str; 5] = ["name", "key", "default", "singleton", "crate"];
@@ -40,8 +40,8 @@ pub(crate) struct Default_ {
 /// Reads all of the struct's options, also after one that is wrong.
 pub(crate) fn struct_options(tokens: TokenStream, report: &mut Report) -> StructOptions {
     let mut options = StructOptions::default();
-    let read = |meta: ParseNestedMeta<'_>| options.read(&meta);
-    if let Err(error) = syn::meta::parser(read).parse2(tokens) {
+    let result = syn::meta::parser(each(|meta| options.read(meta), report)).parse2(tokens);
+    if let Err(error) = result {
         report.add(error);
     }
     options
@@ -51,7 +51,11 @@ impl StructOptions {
     fn read(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         match &*name(meta) {
             "name" => set_once(meta, &mut self.name, text(meta)?),
-            "key" => set_once(meta, &mut self.key, value(meta, "write a type: `key = u64`, `key = (String, u64)`")?),
+            "key" => set_once(
+                meta,
+                &mut self.key,
+                value(meta, "the option `key` takes a type: write `key = u64`, or `key = (String, u64)`")?,
+            ),
             "default" => flag(meta, &mut self.default, ": write `#[persistent(default = path)]` on the field that it is for"),
             "singleton" => flag(meta, &mut self.singleton, ""),
             "crate" => set_once(meta, &mut self.krate, path(meta)?),
@@ -71,7 +75,8 @@ pub(crate) fn field_options(attrs: &mut Vec<Attribute>, report: &mut Report) -> 
         if !attr.path().is_ident("persistent") {
             return true;
         }
-        if let Err(error) = attr.parse_nested_meta(|meta| options.read(&meta)) {
+        let result = attr.parse_nested_meta(each(|meta| options.read(meta), report));
+        if let Err(error) = result {
             report.add(error);
         }
         false

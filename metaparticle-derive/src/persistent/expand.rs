@@ -89,7 +89,7 @@ pub(super) fn tx() -> Lifetime {
 }
 
 pub(super) fn handle(object: &Object) -> TokenStream {
-    let (vis, ident, handle, private) = (&object.vis, &object.ident, object.handle(), object.krate.private());
+    let (vis, ident, handle, private) = (&object.vis, &object.ident, &object.handle, object.krate.private());
     let generics = generics(object);
     let (_, args, _) = generics.split_for_impl();
     let with_tx = handle_generics(&generics);
@@ -189,7 +189,7 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
         (Some(key), None) if !borrows(key) => quote!(#key),
         _ => quote!(#private::String),
     };
-    let (handle, name) = (object.handle(), &object.name);
+    let (handle, name) = (&object.handle, &object.name);
     let (generic, singleton) = (object.is_generic(), object.singleton.is_some());
     let fields = object.stored().map(|field| {
         let (name, aliases) = (field.stored_name(), &field.options.aliases);

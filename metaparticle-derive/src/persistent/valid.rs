@@ -72,10 +72,12 @@ fn check_stored_names(object: &Object, report: &mut Report) {
         let aliases = field.options.aliases.iter().map(|alias| (alias.value(), alias as &dyn ToTokens));
         for (name, at) in std::iter::once((field.stored_name(), span)).chain(aliases) {
             if let Some(other) = taken.insert(name.clone(), &field.ident) {
-                report.at(
-                    at.to_token_stream(),
-                    format!("two fields are stored as \"{name}\": `{other}` is, too; give each name to one field only"),
-                );
+                let message = if *other == field.ident {
+                    format!("`{other}` has the name \"{name}\" already: remove this one")
+                } else {
+                    format!("two fields are stored as \"{name}\": `{other}` is, too; give each name to one field only")
+                };
+                report.at(at.to_token_stream(), message);
             }
         }
     }

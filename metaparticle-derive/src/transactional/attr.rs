@@ -6,7 +6,7 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::{Error, LitInt, LitStr, Path, Result};
 
-use crate::options::{flag, name, path, set_once, text, unknown, value};
+use crate::options::{each, flag, name, path, set_once, text, unknown, value};
 use crate::paths::Krate;
 use crate::report::Report;
 
@@ -30,8 +30,8 @@ enum Durability {
 /// Reads all options.
 pub(crate) fn options(tokens: TokenStream, report: &mut Report) -> Options {
     let mut options = Options::default();
-    let read = |meta: ParseNestedMeta<'_>| options.read(&meta);
-    if let Err(error) = syn::meta::parser(read).parse2(tokens) {
+    let result = syn::meta::parser(each(|meta| options.read(meta), report)).parse2(tokens);
+    if let Err(error) = result {
         report.add(error);
     }
     options
@@ -69,7 +69,7 @@ impl Options {
 }
 
 fn attempts(meta: &ParseNestedMeta<'_>) -> Result<u32> {
-    let wanted = "write a number from 1: `attempts = 5`";
+    let wanted = "the body runs at least once, so `attempts` takes a number from 1: write `attempts = 5`";
     let number: LitInt = value(meta, wanted)?;
     match number.base10_parse::<u32>() {
         Ok(attempts) if attempts > 0 => Ok(attempts),
@@ -79,7 +79,8 @@ fn attempts(meta: &ParseNestedMeta<'_>) -> Result<u32> {
 
 /// `"500ms"`, `"10s"`, `"2m"`.
 fn timeout(meta: &ParseNestedMeta<'_>) -> Result<u64> {
-    let wanted = "write a time in ms, s or m: `timeout = \"500ms\"`, `timeout = \"10s\"`, `timeout = \"2m\"`";
+    let wanted =
+        "the option `timeout` takes a number with a unit, ms, s or m: write `timeout = \"500ms\"`, `\"10s\"` or `\"2m\"`";
     let time: LitStr = value(meta, wanted)?;
     let text = time.value();
     let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
@@ -96,7 +97,7 @@ fn timeout(meta: &ParseNestedMeta<'_>) -> Result<u64> {
 
 /// `eventual`, `"eventual"`, `Durability::Eventual`.
 fn durability(meta: &ParseNestedMeta<'_>) -> Result<Durability> {
-    let wanted = "write `durability = immediate` or `durability = eventual`";
+    let wanted = "there are two durabilities: write `durability = immediate` or `durability = eventual`";
     let (name, span) = if meta.input.peek(syn::Token![=]) && meta.input.peek2(LitStr) {
         let text = text(meta)?;
         (text.value(), text.span())

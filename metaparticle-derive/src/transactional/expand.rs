@@ -1,46 +1,45 @@
 //! The expansion: a call of `__private::run` with the body in a closure.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReturnType, Signature, Type};
 
 use super::attr::Options;
-use super::signature::{Form, Function, Kind, Object, Param};
+use super::signature::{Form, Function, Kind, Object, Param, returns_handle};
+use crate::paths::Krate;
 
 pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
     let (krate, private) = (options.krate(), options.krate().private());
     let root = krate.root();
     let Function { attrs, vis, .. } = function;
-    let sig = outer_signature(&private, function, params);
+    let sig = outer_signature(&krate, function, params);
     let keys = params.iter().filter_map(|param| key(&private, param));
     let prefetch = prefetch(&private, params);
-    let loads = params.iter().map(|param| bring_in(&private, param));
-    let body = call_body(&private, function, params);
+    let loads = params.iter().map(|param| bring_in(&krate, param));
+    let body = call_body(function, params);
     let sibling = sibling(function, params);
-    let options = options.to_tokens(&function.sig.ident.unraw().to_string());
     let tx = tx();
     // At the return type, so that the error about one that is not a `Result` is there.
-    let run = match &function.sig.output {
-        ReturnType::Type(_, ty) => {
-            let tokens = quote!(#private::run).into_iter().map(|mut token| {
-                token.set_span(at(ty));
-                token
-            });
-            tokens.collect()
-        }
-        ReturnType::Default => quote!(#private::run),
+    let at_returned = match &function.sig.output {
+        ReturnType::Type(_, ty) => at(ty),
+        ReturnType::Default => Span::call_site(),
+    };
+    let private = krate.private_at(at_returned);
+    let options = options.to_tokens(&function.sig.ident.unraw().to_string());
+    let run = quote_spanned! {at_returned=>
+        #private::run(#options, |#tx: &#root::Tx| {
+            #prefetch
+            #(#loads)*
+            ::core::result::Result::Ok(#body)
+        })
     };
     quote! {
         #(#attrs)*
         #vis #sig {
             #(#keys)*
-            #run(#options, |#tx: &#root::Tx| {
-                #prefetch
-                #(#loads)*
-                ::core::result::Result::Ok(#body)
-            })
+            #run
         }
         #sibling
     }
@@ -48,12 +47,17 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
 
 /// What stands in for a function with errors: the same signature, so that its callers make no errors of their own.
 pub(super) fn fallback(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
-    let private = options.krate().private();
     let Function { attrs, vis, .. } = function;
-    let mut sig = outer_signature(&private, function, params);
-    if returns_wrong(&sig) {
-        return TokenStream::new();
+    let mut sig = outer_signature(&options.krate(), function, params);
+    if let ReturnType::Type(_, ty) = &mut sig.output {
+        if has_impl(ty) || returns_handle(ty) {
+            // Nothing that could be written here would be accepted.
+            return TokenStream::new();
+        }
+        **ty = Type::Verbatim(static_references(ty.to_token_stream()));
     }
+    // Names that are only used in the parameters are not unused imports.
+    let types = params.iter().filter_map(|param| param.typed.as_ref()).map(|(_, ty)| ty).filter(|ty| !has_impl(ty));
     sig.asyncness = None;
     sig.constness = None;
     sig.abi = None;
@@ -61,16 +65,28 @@ pub(super) fn fallback(options: &Options, function: &Function, params: &[Param])
     quote! {
         #[allow(warnings, clippy::all)]
         #(#attrs)*
-        #vis #sig { ::core::unimplemented!() }
+        #vis #sig {
+            #(let _: ::core::marker::PhantomData<#types>;)*
+            ::core::unimplemented!()
+        }
     }
 }
 
-/// A return type that would make an error of its own.
-fn returns_wrong(sig: &Signature) -> bool {
-    match &sig.output {
-        ReturnType::Default => false,
-        ReturnType::Type(_, ty) => ty.to_token_stream().to_string().contains('&') || has_impl(ty),
+/// A type with `'static` at its references without a lifetime, which have been reported.
+fn static_references(ty: TokenStream) -> TokenStream {
+    let mut out = TokenStream::new();
+    let mut tokens = ty.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let is_reference = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '&');
+        out.extend([match token {
+            TokenTree::Group(group) => TokenTree::Group(Group::new(group.delimiter(), static_references(group.stream()))),
+            other => other,
+        }]);
+        if is_reference && !matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == '\'') {
+            out.extend(quote!('static));
+        }
     }
+    out
 }
 
 fn tx() -> Ident {
@@ -82,12 +98,15 @@ fn hidden(what: &str, param: &Param) -> Ident {
 }
 
 /// The function as its callers see it: keys in place of objects.
-fn outer_signature(private: &TokenStream, function: &Function, params: &[Param]) -> Signature {
+fn outer_signature(krate: &Krate, function: &Function, params: &[Param]) -> Signature {
     let inputs = params.iter().zip(&function.sig.inputs).filter_map(|(param, input)| {
         let (attrs, outer) = (&param.attrs, &param.outer);
         match &param.kind {
             Kind::Object(object) if object.singleton => None,
-            Kind::Object(Object { ty, .. }) => Some(quote_spanned!(at(ty)=> #(#attrs)* #outer: impl #private::KeyFor<#ty>)),
+            Kind::Object(object) => {
+                let (ty, private) = (&object.ty, krate.private_at(object.ty.span()));
+                Some(quote_spanned!(ty.span()=> #(#attrs)* #outer: impl #private::KeyFor<#ty>))
+            }
             Kind::Transaction => None,
             Kind::Receiver => Some(quote!(#input)),
             // Whatever its callers pass is fine, but for the error that there is already.
@@ -137,16 +156,11 @@ fn prefetch(private: &TokenStream, params: &[Param]) -> Option<TokenStream> {
     Some(quote!(#private::prefetch(#tx, &[#(&#keys),*])?;))
 }
 
-/// Brings a parameter into scope for the body.
-fn bring_in(private: &TokenStream, param: &Param) -> TokenStream {
-    let tx = tx();
+/// Loads a parameter, or brings it into scope for the body.
+fn bring_in(krate: &Krate, param: &Param) -> TokenStream {
     match &param.kind {
-        Kind::Object(object) => load(private, param, object),
-        Kind::Transaction => match &param.typed {
-            Some((pat, ty)) => quote!(let #pat: #ty = #tx;),
-            None => TokenStream::new(),
-        },
-        Kind::Value => value(private, param),
+        Kind::Object(object) => load(&krate.private(), param, object),
+        Kind::Value => value(krate, param),
         Kind::Shared => match &param.typed {
             // The closure captures it under its own name.
             Some((Pat::Ident(pat), _)) if pat.mutability.is_none() && pat.ident == param.outer => TokenStream::new(),
@@ -156,15 +170,18 @@ fn bring_in(private: &TokenStream, param: &Param) -> TokenStream {
             }
             None => TokenStream::new(),
         },
-        Kind::Receiver | Kind::Wrong => TokenStream::new(),
+        Kind::Transaction | Kind::Receiver | Kind::Wrong => TokenStream::new(),
     }
 }
 
-fn value(private: &TokenStream, param: &Param) -> TokenStream {
+fn value(krate: &Krate, param: &Param) -> TokenStream {
     let Some((pat, ty)) = &param.typed else { return TokenStream::new() };
     let outer = &param.outer;
     let annotation = (!has_impl(ty)).then(|| quote!(: #ty));
-    let clone = quote_spanned!(at(ty)=> #private::argument_is_cloned_for_each_attempt(&#outer));
+    let private = krate.private_at(ty.span());
+    let mut outer = outer.clone();
+    outer.set_span(ty.span().resolved_at(outer.span()));
+    let clone = quote_spanned!(ty.span()=> #private::argument_is_cloned_for_each_attempt(&#outer));
     quote!(let #pat #annotation = #clone;)
 }
 
@@ -173,10 +190,10 @@ fn has_impl(ty: &Type) -> bool {
     ty.to_token_stream().into_iter().any(contains_impl)
 }
 
-fn contains_impl(token: proc_macro2::TokenTree) -> bool {
+fn contains_impl(token: TokenTree) -> bool {
     match token {
-        proc_macro2::TokenTree::Ident(ident) => ident == "impl",
-        proc_macro2::TokenTree::Group(group) => group.stream().into_iter().any(contains_impl),
+        TokenTree::Ident(ident) => ident == "impl",
+        TokenTree::Group(group) => group.stream().into_iter().any(contains_impl),
         _ => false,
     }
 }
@@ -190,21 +207,18 @@ fn load(private: &TokenStream, param: &Param, object: &Object) -> TokenStream {
         Form::Ref => "load_ref",
     };
     let function = format_ident!("{function}{}", if object.optional { "_if_present" } else { "" });
-    let load = quote_spanned!(at(ty)=> let mut #loaded = #private::#function::<#ty>(#tx, &#key)?;);
-    let lent = match (object.form, object.optional) {
+    quote_spanned!(at(ty)=> #[allow(unused_mut)] let mut #loaded = #private::#function::<#ty>(#tx, &#key)?;)
+}
+
+/// What the body is given for an object.
+fn lent(param: &Param, object: &Object) -> TokenStream {
+    let loaded = hidden("object", param);
+    match (object.form, object.optional) {
         (Form::Exclusive, false) => quote!(#loaded.write_all()),
         (Form::Exclusive, true) => {
             quote!(::core::option::Option::map(::core::option::Option::as_mut(&mut #loaded), |object| object.write_all()))
         }
         _ => quote!(#loaded),
-    };
-    let load = quote!(#[allow(unused_mut)] #load);
-    match &param.typed {
-        None => load,
-        Some((pat, ty)) => {
-            let (pat, ty) = (mutable(pat, object.form), in_transaction(ty));
-            quote!(#load #[allow(unused_mut)] let #pat: #ty = #lent;)
-        }
     }
 }
 
@@ -253,20 +267,49 @@ fn give_lifetime(segment: &mut PathSegment) {
     arguments.args = std::iter::once(lifetime).chain(types).collect();
 }
 
-/// Runs the body: in a closure of its own, so that its `return` and its temporaries stay what they are in a function.
-fn call_body(private: &TokenStream, function: &Function, params: &[Param]) -> TokenStream {
+/// Runs the body: in a closure of its own, so that its `return` and its temporaries stay what they are in a function. What
+/// belongs to the transaction is a parameter of the closure, so that a reference that escapes is one error, and in the body.
+fn call_body(function: &Function, params: &[Param]) -> TokenStream {
     let receiver = params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver));
     if let Some(receiver) = receiver {
         let (loaded, sibling) = (hidden("object", receiver), sibling_name(function));
-        let arguments = params.iter().filter(|param| param.typed.is_some()).map(|param| &param.outer);
+        let arguments = params.iter().filter(|param| param.typed.is_some()).map(argument);
         return quote!(Self::#sibling(#loaded.write_all() #(, #arguments)*));
     }
+    let (inputs, arguments): (Vec<_>, Vec<_>) = params.iter().filter_map(|param| Some((input(param)?, argument(param)))).unzip();
     let body = &function.body;
     let output = match &function.sig.output {
         ReturnType::Type(_, ty) if has_impl(ty) => TokenStream::new(),
         output => output.to_token_stream(),
     };
-    quote!(#private::call(|| #output #body))
+    let run_body = Ident::new("__metaparticle_body", Span::mixed_site());
+    quote!({
+        // `mut` for bodies that change an argument of theirs.
+        #[allow(unused_mut)]
+        let mut #run_body = |#(#inputs),*| #output #body;
+        #run_body(#(#arguments),*)
+    })
+}
+
+/// A parameter of the body's closure; what does not belong to the transaction is captured.
+fn input(param: &Param) -> Option<TokenStream> {
+    let (pat, ty) = param.typed.as_ref()?;
+    match &param.kind {
+        Kind::Object(object) => {
+            let (pat, ty) = (mutable(pat, object.form), in_transaction(ty));
+            Some(quote!(#[allow(unused_mut)] #pat: #ty))
+        }
+        Kind::Transaction => Some(quote!(#pat: #ty)),
+        _ => None,
+    }
+}
+
+fn argument(param: &Param) -> TokenStream {
+    match &param.kind {
+        Kind::Object(object) => lent(param, object),
+        Kind::Transaction => tx().to_token_stream(),
+        _ => param.outer.to_token_stream(),
+    }
 }
 
 fn sibling_name(function: &Function) -> Ident {

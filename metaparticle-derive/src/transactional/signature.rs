@@ -39,7 +39,7 @@ impl Parse for Function {
 /// What a parameter means.
 pub(crate) enum Kind {
     /// An object: the caller passes its key.
-    Object(Object),
+    Object(Box<Object>),
     /// `tx: &Tx`.
     Transaction,
     /// By value: cloned for each attempt.
@@ -103,7 +103,7 @@ fn param(index: usize, input: &FnArg, report: &mut Report) -> Param {
             let kind = match &receiver.kind {
                 ReceiverKind::Reference(_, _, Some(_)) => {
                     let ty = Type::Verbatim(Ident::new("Self", receiver.self_token.span).into_token_stream());
-                    Kind::Object(Object { form: Form::Exclusive, ty, optional: false, singleton, receiver: true })
+                    Kind::Object(Box::new(Object { form: Form::Exclusive, ty, optional: false, singleton, receiver: true }))
                 }
                 ReceiverKind::Reference(..) => Kind::Receiver,
                 _ => {
@@ -146,15 +146,20 @@ fn check_singleton(singleton: bool, kind: &Kind, at: &impl ToTokens, report: &mu
 
 fn kind(ty: &Type, singleton: bool, report: &mut Report) -> Kind {
     if let Some((form, ty)) = object(ty, report) {
-        return ty.map_or(Kind::Wrong, |ty| Kind::Object(Object { form, ty, optional: false, singleton, receiver: false }));
+        return ty
+            .map_or(Kind::Wrong, |ty| Kind::Object(Box::new(Object { form, ty, optional: false, singleton, receiver: false })));
     }
     if let Some(inner) = argument_of(ty, "Option")
         && let Some((form, ty)) = object(inner, report)
     {
-        return ty.map_or(Kind::Wrong, |ty| Kind::Object(Object { form, ty, optional: true, singleton, receiver: false }));
+        return ty
+            .map_or(Kind::Wrong, |ty| Kind::Object(Box::new(Object { form, ty, optional: true, singleton, receiver: false })));
     }
     match ty {
-        Type::Reference(reference) if is_named(&reference.elem, "Tx") => Kind::Transaction,
+        _ if argument_of(ty, "Option").is_some_and(|inner| is_transaction(inner) || is_named(inner, "Tx")) => {
+            wrong(ty, "there always is a transaction: write `tx: &Tx`", report)
+        }
+        _ if is_transaction(ty) => Kind::Transaction,
         Type::Path(_) if is_named(ty, "Tx") => wrong(ty, "the transaction is lent to the body: write `tx: &Tx`", report),
         Type::Reference(reference) if handle(&reference.elem).is_some() => {
             wrong(ty, "a handle is passed by value: write `Ref<T>` or `Mut<T>` without `&`", report)
@@ -201,6 +206,16 @@ fn handle(ty: &Type) -> Option<(Form, &Type)> {
     form("Ref", Form::Ref).or_else(|| form("Mut", Form::Mut))
 }
 
+/// Whether a return type is a `Ref<T>` or `Mut<T>`, or a `Result` or `Option` of one.
+pub(crate) fn returns_handle(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    let Some(PathArguments::AngleBracketed(arguments)) = path.path.segments.last().map(|last| &last.arguments) else {
+        return false;
+    };
+    let inner = |argument: &GenericArgument| matches!(argument, GenericArgument::Type(ty) if returns_handle(ty));
+    handle(ty).is_some() || arguments.args.iter().any(inner)
+}
+
 /// The only type argument of a path that ends in `name`.
 fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = ty else { return None };
@@ -212,6 +227,10 @@ fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     });
     let first = types.next();
     if types.next().is_none() { first } else { None }
+}
+
+fn is_transaction(ty: &Type) -> bool {
+    matches!(ty, Type::Reference(reference) if is_named(&reference.elem, "Tx"))
 }
 
 fn is_named(ty: &Type, name: &str) -> bool {

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use syn::visit::Visit;
 use syn::{Lifetime, ReturnType, Safety, Type, TypeReference};
 
-use super::signature::{Form, Function, Kind, Param};
+use super::signature::{Function, Kind, Param, returns_handle};
 use crate::report::Report;
 
 pub(super) fn check(function: &Function, params: &[Param], report: &mut Report) {
@@ -108,6 +108,9 @@ fn check_escape(function: &Function, ty: &Type, params: &[Param], report: &mut R
     for reference in references.elided.iter().filter(|_| !borrows_argument) {
         report.at(reference, message);
     }
+    if !borrows_argument && references.elided.is_empty() && returns_handle(ty) {
+        report.at(ty, "a handle cannot leave its transaction: return an owned value, such as a field or a clone of the object");
+    }
     for lifetime in references.named.iter().filter(|lifetime| object_lifetimes.contains(lifetime)) {
         report.at(lifetime, message);
     }
@@ -137,7 +140,7 @@ impl<'ast> Visit<'ast> for References {
 fn object_lifetimes(function: &Function, params: &[Param]) -> Vec<Lifetime> {
     let (mut objects, mut others) = (References::default(), References::default());
     for (param, input) in params.iter().zip(&function.sig.inputs) {
-        let is_object = matches!(&param.kind, Kind::Object(object) if object.form != Form::Ref || !object.optional);
+        let is_object = matches!(&param.kind, Kind::Object(_));
         let found = if is_object { &mut objects } else { &mut others };
         found.visit_fn_arg(input);
     }
