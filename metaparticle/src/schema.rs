@@ -252,22 +252,31 @@ impl Types {
             return Ok(info.clone());
         }
         let info = TypeInfo::new::<T>();
-        if let Some(other) = self.known.read().by_name.get(&info.name) {
-            return Err(clash(&info, other));
+        if let Some(info) = self.known.read().find::<T>(&info)? {
+            return Ok(info);
         }
         info.refresh(engine, waiter)?;
         let mut known = self.known.write();
         // Another thread may have been faster.
-        if let Some(info) = known.by_type.get(&TypeId::of::<T>()) {
-            return Ok(info.clone());
-        }
-        if let Some(other) = known.by_name.get(&info.name) {
-            return Err(clash(&info, other));
+        if let Some(info) = known.find::<T>(&info)? {
+            return Ok(info);
         }
         let info = Arc::new(info);
         known.by_name.insert(info.name.clone(), info.rust_name);
         known.by_type.insert(TypeId::of::<T>(), info.clone());
         Ok(info)
+    }
+}
+
+impl TypeMaps {
+    /// The type, if it is known; an error if another one has its name. Both are looked up under one lock: in between, another
+    /// thread could add the type itself.
+    fn find<T: Persistent>(&self, new: &TypeInfo) -> Result<Option<Arc<TypeInfo>>> {
+        match (self.by_type.get(&TypeId::of::<T>()), self.by_name.get(&new.name)) {
+            (Some(info), _) => Ok(Some(info.clone())),
+            (None, Some(other)) => Err(clash(new, other)),
+            (None, None) => Ok(None),
+        }
     }
 }
 

@@ -142,6 +142,18 @@ fn two_types_with_one_name_are_an_error_that_names_both() {
     assert!(said.contains("Everything") && said.contains("Something") && said.contains("name ="), "{said}");
 }
 
+#[test]
+fn threads_that_use_a_type_first_at_once_do_not_clash() {
+    for _ in 0..200 {
+        let store = store();
+        let start = std::sync::Barrier::new(4);
+        metaparticle_tests::on_threads(4, |_| {
+            start.wait();
+            store.transaction(|tx| tx.contains::<Everything>("a")).expect("it is one type");
+        });
+    }
+}
+
 #[transactional(attempts = 2, timeout = "1500ms", durability = Durability::Eventual, read_only)]
 fn with_all_options(page: Ref<Everything>) -> Result<u32> {
     Ok(page.size)
