@@ -19,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # fn main() -> metaparticle::Result<()> {
 /// # let store = Store::open("memory:")?;
 /// # let _entered = store.enter();
-/// let error = scoped("nobody", |account: &mut Account| { account.balance += 1; Ok(()) }).unwrap_err();
+/// let error = scoped("nobody", |account: &mut Account| { account.balance += 1; metaparticle::Ok(()) }).unwrap_err();
 /// assert!(error.is_not_found());
 /// assert_eq!(error.to_string(), "there is no Account \"nobody\"");
 /// # Ok(())

@@ -76,4 +76,92 @@ pub use crate::persistent::{Handle, Persistent, Singleton};
 pub use crate::store::{Entered, Stats, Store, StoreBuilder, open, scoped};
 pub use crate::transaction::{Keys, Outcome, Range, RetryPolicy, Target, TransactionOptions, Tx};
 
-pub use metaparticle_derive::{persistent, transactional};
+/// Makes a struct persistent: its values are objects of a store.
+///
+/// It goes on a struct with named fields, which may be generic. Each stored field needs serde's `Serialize` and `Deserialize`;
+/// nothing else is asked, and no other derive.
+///
+/// ```
+/// use metaparticle::persistent;
+///
+/// #[persistent(name = "order", key = (String, u64), default)]
+/// struct Order {
+///     items: Vec<String>,
+///     #[persistent(default = three, alias = "prio")]
+///     priority: u8,
+///     #[persistent(skip)]
+///     total: Option<u64>,
+/// }
+///
+/// fn three() -> u8 {
+///     3
+/// }
+/// ```
+///
+/// On the struct: `name = "…"` (stored name; the struct's own unless set), `key = Type` (`String` unless set; integers,
+/// `uuid::Uuid` with the feature `uuid`, tuples of these), `default` (an absent object is made of its fields' defaults, and is
+/// stored once it is changed; without it, an absent object is an error), `singleton` (there is one object, without a key),
+/// `crate = path`.
+///
+/// On a field: `default` or `default = path` (for records and objects that do not have it), `rename = "…"`, `alias = "…"`
+/// (repeatable), `skip` (never stored), `with = module` (as with serde), `get = name` and `set = name` (of the accessors).
+///
+/// It implements [`Persistent`], and makes the struct that [`Mut`] stands for, whose accessors `field()`, `set_field(value)` and
+/// `field_mut()` have the field's visibility.
+pub use metaparticle_derive::persistent;
+
+/// Makes a function a transaction: its persistent parameters become keys, and its body may run more than once.
+///
+/// ```
+/// use metaparticle::{persistent, transactional, Mut, Ref, Result, Store, Tx};
+///
+/// #[persistent(default)]
+/// struct Account {
+///     balance: i64,
+/// }
+///
+/// impl Account {
+///     #[transactional]
+///     fn deposit(&mut self, amount: i64) -> Result<i64> {
+///         self.balance += amount;
+///         Ok(self.balance)
+///     }
+/// }
+///
+/// #[transactional(attempts = 100, timeout = "2s")]
+/// fn transfer(from: &mut Account, to: Mut<Account>, limit: Option<Ref<Account>>, tx: &Tx, amount: i64) -> Result<bool> {
+///     if limit.is_some_and(|limit| limit.balance < amount) {
+///         return Ok(false);
+///     }
+///     from.balance -= amount;
+///     to.set_balance(to.balance() + amount);
+///     tx.after_commit(|| println!("done"));
+///     Ok(true)
+/// }
+///
+/// # fn main() -> Result<()> {
+/// # let store = Store::open("memory:")?;
+/// # let _entered = store.enter();
+/// Account::deposit("ann", 10)?;
+/// assert!(transfer("ann", "ben", "no limit", 7)?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// | parameter | meaning | what the caller passes |
+/// |---|---|---|
+/// | `x: &mut T` | the object; what differs at the end is written | the key |
+/// | `x: Ref<T>` | the object, for reading | the key |
+/// | `x: Mut<T>` | the object, with accessors that track fields | the key |
+/// | `Option<…>` of these | `None` where there is no such object | the key |
+/// | `&mut self` in an `impl` of a persistent struct | as `&mut T` | the key |
+/// | `tx: &Tx` | the transaction | nothing |
+/// | `#[singleton]` before `&mut T`, `Ref<T>`, `Mut<T>` or `&mut self` | the one object | nothing |
+/// | anything else | passed through; by value, it is cloned for each attempt | as declared |
+///
+/// It returns any `Result<R, E>` with `E: From<metaparticle::Error>`. `Err` and a panic roll back. Called inside another
+/// transaction of the same store, it joins it.
+///
+/// Options: `attempts = 3`, `timeout = "2s"` (`ms`, `s`, `m`), `durability = eventual` or `immediate`, `read_only` (a change is an
+/// error), `crate = path`. Where the function joins another one, that one's `attempts`, `timeout` and `durability` hold.
+pub use metaparticle_derive::transactional;

@@ -70,3 +70,22 @@ pub fn on_threads(threads: usize, f: impl Fn(usize) + Sync) {
         }
     });
 }
+
+/// Every code block of the README and the guide, compiled and run.
+#[cfg(doctest)]
+mod docs {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/guide/objects.md")]
+    struct Objects;
+    #[doc = include_str!("../../docs/guide/transactions.md")]
+    struct Transactions;
+    #[doc = include_str!("../../docs/guide/side-effects.md")]
+    struct SideEffects;
+    #[doc = include_str!("../../docs/guide/errors.md")]
+    struct Errors;
+    #[doc = include_str!("../../docs/guide/durability.md")]
+    struct Durability;
+    #[doc = include_str!("../../docs/guide/testing.md")]
+    struct Testing;
+}
