@@ -17,6 +17,8 @@ mod concurrency;
 mod ranges;
 mod records;
 
+use std::time::Duration;
+
 use crate::Result;
 use crate::clock::SystemClock;
 use crate::durability::Durability;
@@ -24,6 +26,9 @@ use crate::engine::embedded::Embedded;
 use crate::engine::{Answer, CommitId, Engine, Page, Record, RecordKey, Reply, Request, Seen, Stamp, Version, Write};
 use crate::engine::{KeyRange, SeenRange};
 use crate::sync::block_on;
+
+/// How long an engine may take for one answer, so that one which never answers is told from one that is slow.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The engine of `memory:` stores.
 pub fn memory_engine() -> Box<dyn Engine> {
@@ -37,7 +42,7 @@ pub fn memory_engine() -> Box<dyn Engine> {
 #[cfg(feature = "sled")]
 pub fn sled_engine(path: &std::path::Path) -> Result<Box<dyn Engine>> {
     let map = crate::engine::embedded::sled::SledMap::open(path, 16 << 20)?;
-    Ok(Box::new(Embedded::over(std::sync::Arc::new(map), std::time::Duration::from_millis(100))?))
+    Ok(Box::new(Embedded::over(std::sync::Arc::new(map), Duration::from_millis(100))?))
 }
 
 /// An engine, alone or with what must live as long.
@@ -87,7 +92,7 @@ checks! { $
     records::writes_without_comparison_are_applied
     records::one_difference_among_many_keys_writes_nothing
     records::keys_and_records_of_every_length_up_to_the_limits
-    records::what_is_durable_is_answered
+    records::every_stamp_given_becomes_durable
     ranges::a_scan_is_ordered_as_bytes_are
     ranges::a_scan_is_read_in_pages
     ranges::an_empty_range_has_no_records
@@ -122,7 +127,8 @@ impl Client<'_> {
     fn wait<T>(&self, answer: Answer<'_, T>) -> T {
         let result: Result<T> = match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => block_on(future, &SystemClock::default(), None).unwrap_or_else(|| unreachable!()),
+            Answer::Later(future) => block_on(future, &SystemClock::default(), Some(PATIENCE))
+                .unwrap_or_else(|| panic!("the engine did not answer within {PATIENCE:?}")),
         };
         result.unwrap_or_else(|error| panic!("the engine failed: {error:?}"))
     }

@@ -167,13 +167,13 @@ impl Store {
     }
 
     /// Waits until everything committed so far, also with [`Durability::Eventual`](crate::Durability::Eventual), survives a
-    /// power cut.
+    /// power cut; at most for the store's timeout.
     ///
     /// # Errors
-    /// The engine's, if it has failed.
+    /// The engine's, if it has failed; [`Timeout`](ErrorKind::Timeout) if the disk did not confirm in time.
     pub fn flush(&self) -> Result<()> {
         let engine = self.engine();
-        let waiter = Waiter { clock: self.clock(), deadline: None };
+        let waiter = self.waiter(self.clock().now().saturating_add(self.settings().retry.timeout));
         let reply = waiter.wait(engine.execute(waiter.request()))?;
         waiter.wait(engine.durable(reply.stamp))
     }
@@ -218,7 +218,7 @@ impl Store {
     }
 
     pub(crate) fn waiter(&self, deadline: Duration) -> Waiter<'_> {
-        Waiter { clock: self.clock(), deadline: Some(deadline) }
+        Waiter { clock: self.clock(), deadline }
     }
 
     pub(crate) fn random_seed(&self) -> u64 {
@@ -249,14 +249,14 @@ impl fmt::Debug for Store {
 /// Waits for an engine's answers on this thread, up to a deadline.
 pub(crate) struct Waiter<'a> {
     clock: &'a dyn Clock,
-    deadline: Option<Duration>,
+    deadline: Duration,
 }
 
 impl Waiter<'_> {
     pub(crate) fn wait<T>(&self, answer: Answer<'_, T>) -> Result<T> {
         match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => block_on(future, self.clock, self.deadline)
+            Answer::Later(future) => block_on(future, self.clock, Some(self.deadline))
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline"))),
         }
     }

@@ -115,10 +115,12 @@ pub(super) fn keys_and_records_of_every_length_up_to_the_limits(engine: &dyn Eng
     }
 }
 
-pub(super) fn what_is_durable_is_answered(engine: &dyn Engine) {
+pub(super) fn every_stamp_given_becomes_durable(engine: &dyn Engine) {
     let client = Client(engine);
-    let reply = client.execute(Seen::NOTHING, &[], &[put(b"a", b"one")]);
-    client.wait(engine.durable(reply.durable_at));
+    let written = client.execute(Seen::NOTHING, &[], &[put(b"a", b"one")]);
     let read = client.execute(Seen::NOTHING, &[record_key(b"a")], &[]);
-    client.wait(engine.durable(read.durable_at));
+    let scanned = client.scan(Seen::NOTHING, b"", b"\xff", 10);
+    for stamp in [written.stamp, written.durable_at, read.stamp, read.durable_at, scanned.stamp, scanned.durable_at] {
+        client.wait(engine.durable(stamp));
+    }
 }
