@@ -1,12 +1,13 @@
 //! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{BitOr, BitOrAssign};
 
 use bincode::config;
 use bincode::error::DecodeError;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::persistent::Field;
@@ -118,17 +119,21 @@ impl fmt::Debug for FieldWriter {
     }
 }
 
-/// Decodes a whole value. Lengths in damaged bytes cannot make it allocate out of proportion to `bytes`.
+/// Decodes a whole value.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    decode_seed(PhantomData::<T>, bytes)
+}
+
+/// Decodes a whole value. Lengths in damaged bytes cannot make it allocate out of proportion to `bytes`.
+pub(crate) fn decode_seed<'a, S: DeserializeSeed<'a>>(seed: S, bytes: &'a [u8]) -> Result<S::Value, DecodeError> {
+    use bincode::serde::seed_decode_from_slice as decode;
+    let standard = config::standard();
     // The limit counts bytes in memory; a value takes at most 16 (a `u128`) for each stored byte.
-    fn limited<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
-        bincode::serde::decode_from_slice(bytes, config::standard().with_limit::<LIMIT>())
-    }
     let (value, read) = match bytes.len() {
-        0..=0xfff => limited::<T, 0x1_0000>(bytes),
-        0x1000..=0xffff => limited::<T, 0x10_0000>(bytes),
-        0x1_0000..=0xf_ffff => limited::<T, 0x100_0000>(bytes),
-        _ => limited::<T, 0x4000_0000>(bytes),
+        0..=0xfff => decode(seed, bytes, standard.with_limit::<0x1_0000>()),
+        0x1000..=0xffff => decode(seed, bytes, standard.with_limit::<0x10_0000>()),
+        0x1_0000..=0xf_ffff => decode(seed, bytes, standard.with_limit::<0x100_0000>()),
+        _ => decode(seed, bytes, standard.with_limit::<0x4000_0000>()),
     }?;
     if read == bytes.len() {
         Ok(value)
