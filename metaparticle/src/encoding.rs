@@ -1,5 +1,6 @@
 //! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{BitOr, BitOrAssign};
@@ -10,7 +11,10 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::persistent::Field;
+use crate::persistent::{Field, Persistent};
+use crate::schema::plan::Conversion;
+use crate::schema::{Place, Plan};
+use crate::shape::{Shape, shape_of, transcode};
 
 /// The first byte of every record, so that a later format is recognised.
 const FORMAT: u8 = 1;
@@ -155,6 +159,8 @@ pub trait Storable: Sized {
     fn load(fields: &mut FieldReader<'_>, index: usize) -> Result<Self>;
     /// Reads the field with this index, or makes it where the record has none.
     fn load_or(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> Self) -> Result<Self>;
+    /// What its bytes mean.
+    fn shape() -> Shape;
 }
 
 #[diagnostic::do_not_recommend]
@@ -169,6 +175,48 @@ impl<T: Serialize + DeserializeOwned> Storable for T {
 
     fn load_or(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> Self) -> Result<Self> {
         Ok(fields.optional(index)?.unwrap_or_else(default))
+    }
+
+    fn shape() -> Shape {
+        shape_of::<T>()
+    }
+}
+
+/// The shape of a field with a `with` module.
+pub fn shape_with<D: DeserializeOwned>() -> Shape {
+    shape_of::<D>()
+}
+
+/// The shape of what `migrate` takes.
+pub fn shape_taken_by<Old: Storable, New>(_migrate: impl FnOnce(Old) -> New) -> Shape {
+    Old::shape()
+}
+
+/// Reads the field with this index and makes its value of it with `migrate`, where the record has it as the type that `migrate`
+/// takes: the field's earlier type of the number `source`.
+pub fn load_old<Old: DeserializeOwned, New>(
+    fields: &mut FieldReader<'_>,
+    index: usize,
+    source: usize,
+    migrate: impl FnOnce(Old) -> New,
+) -> Result<Option<New>> {
+    let Some(bytes) = fields.old_bytes(index, source)? else { return Ok(None) };
+    fields.decode(index, &bytes).map(|old| Some(migrate(old)))
+}
+
+/// Reads the record as the struct that `migrate` takes, and makes an object of it, where it has that form: the struct's earlier
+/// one of the number `source`.
+pub fn load_old_struct<Old: Persistent, New>(
+    fields: &FieldReader<'_>,
+    source: usize,
+    migrate: impl FnOnce(Old) -> New,
+) -> Result<Option<New>> {
+    match fields.source {
+        Source::Record(record, Plan::Old(number, plan)) if *number == source => {
+            let mut old = FieldReader::new(Old::FIELDS, Source::Record(record, plan));
+            Old::decode(&mut old).map(|old| Some(migrate(old)))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -192,8 +240,8 @@ pub fn load_with_or<D: DeserializeOwned>(fields: &mut FieldReader<'_>, index: us
 pub(crate) enum Source<'a> {
     /// What this transaction has written.
     Encoded(&'a Encoded),
-    /// A record, and where in it each field of the program's struct is.
-    Record(RecordFields<'a>, &'a [Option<usize>]),
+    /// A record, and how the program's struct reads it.
+    Record(RecordFields<'a>, &'a Plan),
 }
 
 /// Gives an object's fields by their index in the program's struct.
@@ -208,32 +256,56 @@ impl<'a> FieldReader<'a> {
         Self { fields, source }
     }
 
-    fn bytes(&self, index: usize) -> Option<&'a [u8]> {
+    /// The field's bytes, as the program's type writes them.
+    fn bytes(&self, index: usize) -> Result<Option<Cow<'a, [u8]>>> {
         match self.source {
-            Source::Encoded(encoded) => encoded.field(index),
-            Source::Record(record, positions) => record.field((*positions.get(index)?)?),
+            Source::Encoded(encoded) => Ok(encoded.field(index).map(Cow::Borrowed)),
+            Source::Record(record, plan) => match plan.place(index) {
+                Some(Place::AsIs(at)) => Ok(record.field(*at).map(Cow::Borrowed)),
+                Some(Place::Converted(at, conversion)) => self.converted(index, record.field(*at), conversion),
+                _ => Ok(None),
+            },
         }
     }
 
-    fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
-        let Some(bytes) = self.bytes(index) else { return Ok(None) };
-        decode(bytes).map(Some).map_err(|error| {
-            let name = self.fields.get(index).map_or("?", Field::name);
-            let message =
-                format!("the stored field `{name}` ({} bytes) cannot be read as a {}", bytes.len(), std::any::type_name::<T>());
+    /// The field's bytes, as the earlier type of this number writes them, if the record has it so.
+    fn old_bytes(&self, index: usize, number: usize) -> Result<Option<Cow<'a, [u8]>>> {
+        let Source::Record(record, plan) = self.source else { return Ok(None) };
+        match plan.place(index) {
+            Some(Place::Old { at, source, conversion }) if *source == number => match conversion {
+                None => Ok(record.field(*at).map(Cow::Borrowed)),
+                Some(conversion) => self.converted(index, record.field(*at), conversion),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn converted(&self, index: usize, bytes: Option<&[u8]>, conversion: &Conversion) -> Result<Option<Cow<'a, [u8]>>> {
+        let convert = |bytes| transcode(&conversion.from, &conversion.to, bytes);
+        let converted = bytes.map(convert).transpose();
+        Ok(converted.map_err(|error| error.within(format!("the stored field `{}`", self.name(index))))?.map(Cow::Owned))
+    }
+
+    fn name(&self, index: usize) -> &'static str {
+        self.fields.get(index).map_or("?", Field::name)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, index: usize, bytes: &[u8]) -> Result<T> {
+        decode(bytes).map_err(|error| {
+            let (name, size, wanted) = (self.name(index), bytes.len(), std::any::type_name::<T>());
+            let message = format!("the stored field `{name}` ({size} bytes) cannot be read as a {wanted}");
             Error::with_source(ErrorKind::Incompatible, message, error)
         })
     }
 
+    fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
+        self.bytes(index)?.map(|bytes| self.decode(index, &bytes)).transpose()
+    }
+
     fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T> {
-        self.optional(index)?.ok_or_else(|| {
-            let name = self.fields.get(index).map_or("?", Field::name);
-            let message = format!(
-                "the record has no field `{name}`: if the field is new, write `#[persistent(default)]` on it; if it was \
-                 renamed, `#[persistent(alias = \"the old name\")]`"
-            );
-            Error::new(ErrorKind::Incompatible, message)
-        })
+        // That a record has no such field, without a default, is found when its schema is looked at.
+        let missing = || Error::new(ErrorKind::Incompatible, format!("the record has no field `{}`", self.name(index)));
+        self.optional(index)?.ok_or_else(missing)
     }
 }
 

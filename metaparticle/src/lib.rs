@@ -55,7 +55,7 @@ mod key;
 mod object;
 mod persistent;
 mod schema;
-mod shape;
+pub mod shape;
 mod store;
 mod sync;
 mod transaction;

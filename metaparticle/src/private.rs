@@ -5,10 +5,13 @@ use std::sync::Arc;
 pub use ::serde;
 pub use std::string::String;
 
-pub use crate::encoding::{FieldReader, FieldWriter, Storable, load_with, load_with_or, store_with};
+pub use crate::encoding::{
+    FieldReader, FieldWriter, Storable, load_old, load_old_struct, load_with, load_with_or, shape_taken_by, shape_with,
+    store_with,
+};
 pub use crate::key::{KeyFor, ObjectKey};
 pub use crate::object::Tracked;
-pub use crate::persistent::{Field, Handle, Singleton};
+pub use crate::persistent::{Field, Handle, OldStruct, Singleton};
 pub use crate::transaction::{Outcome, TransactionOptions as Options};
 
 use crate::Result;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::convert::{Fit, fit, transcode};
 pub(crate) use self::trace::shape_of;
 pub use self::value::Value;
+pub use crate::schema::StoredField;
 
 /// What a field's bytes mean.
 ///

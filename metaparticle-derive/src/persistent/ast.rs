@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
 use syn::{Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
 
-use super::attr::{FieldOptions, StructOptions, field_options};
+use super::attr::{FieldOptions, Old, StructOptions, field_options};
 use crate::paths::Krate;
 use crate::report::Report;
 
@@ -20,6 +20,8 @@ pub(crate) struct Object {
     pub(crate) key: Option<Type>,
     pub(crate) singleton: Option<Path>,
     pub(crate) default: bool,
+    /// What it was before.
+    pub(crate) old: Vec<Old>,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -63,7 +65,7 @@ impl Field {
 }
 
 /// The struct without our field attributes, and what they said. `None` if it is not a struct with named fields.
-pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Report) -> Option<(ItemStruct, Object)> {
+pub(crate) fn read(item: TokenStream, mut options: StructOptions, report: &mut Report) -> Option<(ItemStruct, Object)> {
     let item = match syn::parse2::<Item>(item) {
         Ok(item) => item,
         Err(error) => {
@@ -83,12 +85,13 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
         krate: Krate::new(options.krate.as_ref()),
         vis: item.vis.clone(),
         ident: item.ident.clone(),
-        handle: handle(&item, options),
+        handle: handle(&item, &options),
         generics: item.generics.clone(),
         name: options.name.as_ref().map_or_else(|| item.ident.unraw().to_string(), |name| name.value()),
         key: options.key.clone(),
         singleton: options.singleton.clone(),
         default: options.default.is_some(),
+        old: std::mem::take(&mut options.old),
         fields,
     };
     Some((item, object))

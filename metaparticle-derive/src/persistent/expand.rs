@@ -9,6 +9,7 @@ use syn::spanned::Spanned;
 use syn::{Generics, Lifetime, LifetimeParam, Type, WherePredicate, parse_quote};
 
 use super::ast::{Field, Object};
+use super::old;
 use super::valid::borrows;
 
 pub(super) fn expand(object: &Object) -> TokenStream {
@@ -156,6 +157,10 @@ fn persistent(object: &Object) -> TokenStream {
     let generics = storable_generics(object);
     let (impl_generics, args, clause) = generics.split_for_impl();
     let items = associated_items(object, &args.to_token_stream());
+    let fields = object.stored().map(|field| stored_field(object, field));
+    let (private_field, old) = (quote!(#private::Field), old::structs(object));
+    let load_old = old::load_struct(object);
+    let old_struct = quote!(#private::OldStruct);
     let store = object.stored().map(|field| store(object, field));
     let mut index = 0;
     let load = object.fields.iter().map(|field| {
@@ -169,11 +174,14 @@ fn persistent(object: &Object) -> TokenStream {
         #[automatically_derived]
         impl #impl_generics #root::Persistent for #ident #args #clause {
             #items
+            const FIELDS: &'static [#private_field] = &[#(#fields),*];
+            const OLD: &'static [fn() -> #old_struct] = #old;
             fn encode(&self, __out: &mut #private::FieldWriter) -> ::core::result::Result<(), #root::Error> {
                 #(#store)*
                 ::core::result::Result::Ok(())
             }
             fn decode(__fields: &mut #private::FieldReader<'_>) -> ::core::result::Result<Self, #root::Error> {
+                #load_old
                 ::core::result::Result::Ok(Self { #(#load),* })
             }
             fn absent() -> ::core::option::Option<Self> { #absent }
@@ -191,10 +199,6 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
     };
     let (handle, name) = (&object.handle, &object.name);
     let (generic, singleton) = (object.is_generic(), object.singleton.is_some());
-    let fields = object.stored().map(|field| {
-        let (name, aliases) = (field.stored_name(), &field.options.aliases);
-        quote!(#private::Field::new(#name, &[#(#aliases),*]))
-    });
     let tx = tx();
     let handle_args: TokenStream = match args.is_empty() {
         true => quote!(<#tx>),
@@ -211,8 +215,24 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
         const NAME: &'static str = #name;
         const GENERIC: bool = #generic;
         const SINGLETON: bool = #singleton;
-        const FIELDS: &'static [#private::Field] = &[#(#fields),*];
     }
+}
+
+/// What the store is to know of a field.
+fn stored_field(object: &Object, field: &Field) -> TokenStream {
+    let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
+    let (name, aliases) = (field.stored_name(), &options.aliases);
+    let shape = match options.with {
+        None => quote_spanned!(at(ty)=> <#ty as #private::Storable>::shape),
+        Some(_) => {
+            let (wrapper, generics) = (wrapper(field, "Read"), generics(object));
+            let args = generics.split_for_impl().1;
+            quote!(#private::shape_with::<#wrapper #args>)
+        }
+    };
+    let or_default = options.default.as_ref().map(|_| quote!(.or_default()));
+    let old = old::shapes(object, field);
+    quote!(#private::Field::new(#name, &[#(#aliases),*], #shape) #or_default #old)
 }
 
 /// Both uses of a type that cannot be stored, here and in `load`, are at the type, so that the compiler reports one error.
@@ -226,10 +246,14 @@ fn store(object: &Object, field: &Field) -> TokenStream {
 }
 
 fn load(object: &Object, field: &Field, index: usize) -> TokenStream {
-    let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
-    if options.skip.is_some() {
-        return default_of(field);
+    match field.options.skip {
+        Some(_) => default_of(field),
+        None => old::load_field(object, field, index, load_stored(object, field, index)),
     }
+}
+
+fn load_stored(object: &Object, field: &Field, index: usize) -> TokenStream {
+    let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
     let default = options.default.as_ref().map(|_| default_of(field));
     if options.with.is_some() {
         let wrapper = wrapper(field, "Read");

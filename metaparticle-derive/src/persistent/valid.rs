@@ -125,6 +125,7 @@ fn check_field(field: &Field, report: &mut Report) {
         ("rename", options.rename.is_some()),
         ("alias", !options.aliases.is_empty()),
         ("with", options.with.is_some()),
+        ("from` or `migrate", !options.old.is_empty()),
         ("get", options.get.is_some()),
         ("set", options.set.is_some()),
     ];

@@ -12,6 +12,17 @@ impl Display for Shape {
     }
 }
 
+impl Shape {
+    /// The Rust type of a simple shape, to be proposed.
+    pub(crate) fn plain_type(&self) -> Option<String> {
+        match self.root {
+            Node::Text => Some("String".to_owned()),
+            Node::Bool | Node::Signed(_) | Node::Unsigned(_) | Node::Float(_) | Node::Char => Some(self.to_string()),
+            _ => None,
+        }
+    }
+}
+
 /// A node, and which types were written out before it: each is only once.
 struct At<'a> {
     shape: &'a Shape,

@@ -129,7 +129,13 @@ impl Tracer {
     }
 
     /// The place of a type, which is new or was met before.
-    fn place(&mut self, id: TypeId, name: &'static str, variants: &'static [&'static str], is_enum: bool) -> Result<u32, Refused> {
+    fn place(
+        &mut self,
+        id: TypeId,
+        name: &'static str,
+        variants: &'static [&'static str],
+        is_enum: bool,
+    ) -> Result<u32, Refused> {
         if let Some(place) = self.places.get(&(id, name)) {
             return Ok(*place);
         }
@@ -166,9 +172,8 @@ impl Tracer {
         }
         let unmet = variants.iter().position(|variant| !variant.met);
         let unfinished = || {
-            let wanting = variants.iter().enumerate().filter(|(_, variant)| {
-                self.wants_fields(&variant.fields, &mut self.stack.clone())
-            });
+            let wanting =
+                variants.iter().enumerate().filter(|(_, variant)| self.wants_fields(&variant.fields, &mut self.stack.clone()));
             wanting.min_by_key(|(_, variant)| variant.tries).map(|(index, _)| index)
         };
         let ending = || variants.iter().position(|variant| variant.ends);

@@ -236,7 +236,8 @@ impl<'a> At<'a> {
             }
             Node::Type(place) => {
                 let at = self.inner(node);
-                matches!(self.content(*place), Some(Content::Struct(_))) && at.parts().into_iter().all(|part| at.takes_nothing(part))
+                matches!(self.content(*place), Some(Content::Struct(_)))
+                    && at.parts().into_iter().all(|part| at.takes_nothing(part))
             }
             _ => false,
         }

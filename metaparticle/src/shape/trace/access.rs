@@ -182,12 +182,7 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
         result
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Refused> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(self, name: &'static str, len: usize, visitor: V) -> Result<V::Value, Refused> {
         self.structure(name, || unnamed(len), visit_elements, visitor)
     }
 
@@ -249,11 +244,7 @@ fn bytes(sample: usize) -> &'static [u8] {
     if sample == 0 { &[0; 16] } else { &[] }
 }
 
-fn visit_elements<'de, V: Visitor<'de>>(
-    visitor: V,
-    tracer: &mut Tracer,
-    nodes: &mut [&mut Node],
-) -> Result<V::Value, Refused> {
+fn visit_elements<'de, V: Visitor<'de>>(visitor: V, tracer: &mut Tracer, nodes: &mut [&mut Node]) -> Result<V::Value, Refused> {
     visitor.visit_seq(Elements { tracer, nodes, next: 0 })
 }
 
@@ -332,10 +323,16 @@ impl<'de> VariantAccess<'de> for Chosen<'_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refused> {
-        variant(self.tracer, self.place, self.index, || unnamed(1), |tracer, nodes| match nodes {
-            [node] => seed.deserialize(Deserializer { tracer, node }),
-            _ => Err(Refused),
-        })
+        variant(
+            self.tracer,
+            self.place,
+            self.index,
+            || unnamed(1),
+            |tracer, nodes| match nodes {
+                [node] => seed.deserialize(Deserializer { tracer, node }),
+                _ => Err(Refused),
+            },
+        )
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refused> {
