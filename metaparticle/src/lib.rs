@@ -74,6 +74,8 @@ pub use crate::error::{Error, ErrorKind, Ok, Result};
 pub use crate::key::{IntoKey, IntoRange, Key, KeyFor};
 pub use crate::object::{Mut, Ref};
 pub use crate::persistent::{Handle, Persistent, Singleton};
+#[cfg(feature = "schema-file")]
+pub use crate::schema::SchemaFile;
 pub use crate::store::{Entered, Stats, Store, StoreBuilder, open, scoped};
 pub use crate::transaction::{Keys, Outcome, Range, RetryPolicy, Target, TransactionOptions, Tx};
 

@@ -3,6 +3,8 @@
 //! A schema is a list of fields, each with its stored name and its shape; a record says by number which one it follows. The list
 //! of a type's schemas is itself a record, which only grows.
 
+#[cfg(feature = "schema-file")]
+mod file;
 pub(crate) mod plan;
 pub(crate) mod record;
 
@@ -10,6 +12,8 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(feature = "schema-file")]
+pub use self::file::SchemaFile;
 use self::plan::{Misfit, StructShape};
 pub(crate) use self::plan::{Place, Plan};
 use self::record::SchemaRecord;

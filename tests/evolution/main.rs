@@ -2,6 +2,7 @@
 
 mod chains;
 mod matrix;
+mod schema_file;
 mod shapes;
 
 use std::sync::Arc;
