@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::persistent::{Field, Persistent};
+use crate::persistent::{Field, OldStruct, Persistent};
 use crate::schema::plan::Conversion;
 use crate::schema::{Place, Plan};
 use crate::shape::{Shape, shape_of, transcode};
@@ -187,37 +187,67 @@ pub fn shape_with<D: DeserializeOwned>() -> Shape {
     shape_of::<D>()
 }
 
-/// The shape of what `migrate` takes.
-pub fn shape_taken_by<Old: Storable, New>(_migrate: impl FnOnce(Old) -> New) -> Shape {
-    Old::shape()
+/// What a field or struct was before: its form, or a value made of it. One function gives either, so that a mistake in what it is
+/// given is one error.
+#[derive(Debug)]
+pub enum Earlier<Form, New> {
+    /// What its bytes mean.
+    Form(Form),
+    /// The value, where the record has the earlier form.
+    Value(Result<Option<New>>),
 }
 
-/// Reads the field with this index and makes its value of it with `migrate`, where the record has it as the type that `migrate`
-/// takes: the field's earlier type of the number `source`.
-pub fn load_old<Old: DeserializeOwned, New>(
-    fields: &mut FieldReader<'_>,
-    index: usize,
-    source: usize,
-    migrate: impl FnOnce(Old) -> New,
-) -> Result<Option<New>> {
-    let Some(bytes) = fields.old_bytes(index, source)? else { return Ok(None) };
-    fields.decode(index, &bytes).map(|old| Some(migrate(old)))
+impl<Form: Default, New> Earlier<Form, New> {
+    /// What its bytes mean, where that was asked for.
+    pub fn form(self) -> Form {
+        match self {
+            Self::Form(form) => form,
+            Self::Value(_) => Form::default(),
+        }
+    }
+
+    /// The value, where that was asked for.
+    pub fn value(self) -> Result<Option<New>> {
+        match self {
+            Self::Form(_) => Ok(None),
+            Self::Value(value) => value,
+        }
+    }
 }
 
-/// Reads the record as the struct that `migrate` takes, and makes an object of it, where it has that form: the struct's earlier
-/// one of the number `source`.
-pub fn load_old_struct<Old: Persistent, New>(
-    fields: &FieldReader<'_>,
-    source: usize,
+/// A field's earlier type is what `migrate` takes. Its shape; or, of a record's field with an index, the value, if the record has
+/// it as the field's earlier type of this number.
+pub fn earlier_field<Old: Storable, New>(
+    record: Option<(&mut FieldReader<'_>, usize, usize)>,
     migrate: impl FnOnce(Old) -> New,
-) -> Result<Option<New>> {
-    match fields.source {
-        Source::Record(record, Plan::Old(number, plan)) if *number == source => {
-            let mut old = FieldReader::new(Old::FIELDS, Source::Record(record, plan));
-            Old::decode(&mut old).map(|old| Some(migrate(old)))
+) -> Earlier<Shape, New> {
+    let Some((fields, index, number)) = record else { return Earlier::Form(Old::shape()) };
+    let value = || {
+        let Some(bytes) = fields.old_bytes(index, number)? else { return Ok(None) };
+        // Read as a record of one field: the earlier type is known by `Storable` only.
+        let ends = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let encoded = Encoded { data: bytes.into_owned(), ends: vec![ends] };
+        let field = fields.fields.get(index..=index).unwrap_or_default();
+        Old::load(&mut FieldReader::new(field, Source::Encoded(&encoded)), 0).map(|old| Some(migrate(old)))
+    };
+    Earlier::Value(value())
+}
+
+/// A struct's earlier one is what `migrate` takes. Its fields; or, of a record, the object, if the record has the struct's earlier
+/// form of this number.
+pub fn earlier_struct<Old: Persistent, New>(
+    record: Option<(&FieldReader<'_>, usize)>,
+    migrate: impl FnOnce(Old) -> New,
+) -> Earlier<OldStruct, New> {
+    let Some((fields, number)) = record else {
+        return Earlier::Form(OldStruct { fields: Old::FIELDS, old: Old::OLD });
+    };
+    Earlier::Value(match fields.source {
+        Source::Record(record, Plan::Old(source, plan)) if *source == number => {
+            Old::decode(&mut FieldReader::new(Old::FIELDS, Source::Record(record, plan))).map(|old| Some(migrate(old)))
         }
         _ => Ok(None),
-    }
+    })
 }
 
 /// Writes the next field with a `with` module.

@@ -109,17 +109,10 @@ impl Field {
 }
 
 /// A struct that another one was before.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OldStruct {
     pub(crate) fields: &'static [Field],
     pub(crate) old: &'static [fn() -> OldStruct],
-}
-
-impl OldStruct {
-    /// The struct that `migrate` takes.
-    pub fn taken_by<Old: Persistent, New>(_migrate: impl FnOnce(Old) -> New) -> Self {
-        Self { fields: Old::FIELDS, old: Old::OLD }
-    }
 }
 
 /// The name that a type is stored under: the struct's own or the one it was given, and for a generic struct its arguments,

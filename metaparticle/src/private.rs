@@ -6,8 +6,7 @@ pub use ::serde;
 pub use std::string::String;
 
 pub use crate::encoding::{
-    FieldReader, FieldWriter, Storable, load_old, load_old_struct, load_with, load_with_or, shape_taken_by, shape_with,
-    store_with,
+    FieldReader, FieldWriter, Storable, earlier_field, earlier_struct, load_with, load_with_or, shape_with, store_with,
 };
 pub use crate::key::{KeyFor, ObjectKey};
 pub use crate::object::Tracked;

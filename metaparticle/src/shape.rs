@@ -99,6 +99,12 @@ impl Fields {
     }
 }
 
+impl Default for Shape {
+    fn default() -> Self {
+        Self::OPAQUE
+    }
+}
+
 impl Shape {
     /// A field that could not be traced.
     pub const OPAQUE: Self = Self { root: Node::Opaque, types: Vec::new() };

@@ -14,6 +14,7 @@ use super::valid::borrows;
 
 pub(super) fn expand(object: &Object) -> TokenStream {
     let with = object.stored().map(|field| with_wrappers(object, field));
+    let conversions = old::conversions(object);
     let handle = handle(object);
     let persistent = persistent(object);
     let singleton = object.singleton.as_ref().map(|_| singleton(object));
@@ -27,6 +28,7 @@ pub(super) fn expand(object: &Object) -> TokenStream {
         )]
         const _: () = {
             #(#with)*
+            #conversions
             #handle
             #persistent
             #singleton
