@@ -20,7 +20,7 @@ pub(super) fn expand(object: &Object) -> TokenStream {
         // What is generated is not for the user's lints to judge.
         #[allow(
             clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction,
-            deprecated, dead_code, non_snake_case, unreachable_pub, unused_qualifications, unused_lifetimes,
+            deprecated, dead_code, non_camel_case_types, non_snake_case, unreachable_pub, unused_qualifications, unused_lifetimes,
             private_interfaces, private_bounds, single_use_lifetimes, variant_size_differences, missing_debug_implementations,
             elided_lifetimes_in_paths, explicit_outlives_requirements,
         )]

@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReturnType, Signature, Type};
 
 use super::attr::Options;
-use super::signature::{Form, Function, Kind, Object, Param, returns_handle};
+use super::signature::{Form, Function, Kind, Object, Param, bare, returns_handle};
 use crate::paths::Krate;
 
 pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
@@ -36,6 +36,8 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
         })
     };
     quote! {
+        // What the caller passes for an object is ours to choose, and the lifetimes of objects are the transaction's.
+        #[allow(unused_lifetimes, clippy::extra_unused_lifetimes, clippy::impl_trait_in_params)]
         #(#attrs)*
         #vis #sig {
             #(#keys)*
@@ -236,7 +238,7 @@ fn mutable(pat: &Pat, form: Form) -> Pat {
 
 /// The parameter's type with the transaction's lifetime, which the user need not write and cannot name.
 fn in_transaction(ty: &Type) -> Type {
-    let mut ty = ty.clone();
+    let mut ty = bare(ty).clone();
     match &mut ty {
         Type::Reference(reference) => reference.lifetime = None,
         Type::Path(path) => {
@@ -336,7 +338,19 @@ fn sibling(function: &Function, params: &[Param]) -> Option<TokenStream> {
         }
     }
     let body = &function.body;
-    Some(quote!(#(#attrs)* #[doc(hidden)] #sig #body))
+    Some(quote! {
+        // The signature is judged where the user wrote it, and follows rules of its own: it returns a `Result` even if the body
+        // cannot fail. Only lints about signatures are here, so that those about the body stay on.
+        #[allow(
+            unused_lifetimes, clippy::extra_unused_lifetimes, clippy::needless_lifetimes, clippy::unnecessary_wraps,
+            clippy::needless_pass_by_value, clippy::needless_pass_by_ref_mut, clippy::trivially_copy_pass_by_ref,
+            clippy::too_many_arguments, clippy::fn_params_excessive_bools, clippy::missing_const_for_fn,
+            clippy::missing_docs_in_private_items,
+        )]
+        #(#attrs)*
+        #[doc(hidden)]
+        #sig #body
+    })
 }
 
 /// Attributes that mean something for the body.

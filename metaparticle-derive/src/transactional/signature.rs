@@ -1,6 +1,6 @@
 //! A function's signature, and what each of its parameters means.
 
-use proc_macro2::{Group, Span};
+use proc_macro2::{Delimiter, Group, Span, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
@@ -31,8 +31,28 @@ impl Parse for Function {
         if input.peek(Token![;]) {
             return Err(Error::new(sig.ident.span(), "a transactional function has a body: write it in the place of `;`"));
         }
-        let body: Group = input.parse()?;
-        Ok(Self { attrs, vis, sig, body })
+        let TokenTree::Group(body) = input.parse()? else {
+            return Err(Error::new(sig.ident.span(), "a transactional function has a body in braces after its signature"));
+        };
+        Ok(Self { attrs, vis, sig, body: without_invisible(body) })
+    }
+}
+
+/// A body that came through a `$body:block` of somebody's macro is in a group without delimiters.
+fn without_invisible(group: Group) -> Group {
+    let mut tokens = group.stream().into_iter();
+    match (group.delimiter(), tokens.next(), tokens.next()) {
+        (Delimiter::None, Some(TokenTree::Group(inner)), None) => without_invisible(inner),
+        _ => group,
+    }
+}
+
+/// A type without parentheses, and without the invisible ones that come with a `$ty:ty` of somebody's macro.
+pub(crate) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        _ => ty,
     }
 }
 
@@ -120,10 +140,17 @@ fn param(index: usize, input: &FnArg, report: &mut Report) -> Param {
         }
         FnArg::Typed(typed) => {
             let (attrs, singleton) = without_singleton(&typed.attrs);
-            let kind = kind(&typed.ty, singleton, report);
+            let kind = kind(bare(&typed.ty), singleton, report);
             check_singleton(singleton, &kind, &typed.ty, report);
             let outer = match &*typed.pat {
-                Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => pat.ident.clone(),
+                Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => {
+                    let mut outer = pat.ident.clone();
+                    // A key is not what the user's code means by this name. What is captured is.
+                    if !matches!(kind, Kind::Shared) {
+                        outer.set_span(Span::mixed_site().located_at(outer.span()));
+                    }
+                    outer
+                }
                 _ => hidden("argument"),
             };
             Param { kind, attrs, typed: Some(((*typed.pat).clone(), (*typed.ty).clone())), outer }
@@ -161,7 +188,7 @@ fn kind(ty: &Type, singleton: bool, report: &mut Report) -> Kind {
         }
         _ if is_transaction(ty) => Kind::Transaction,
         Type::Path(_) if is_named(ty, "Tx") => wrong(ty, "the transaction is lent to the body: write `tx: &Tx`", report),
-        Type::Reference(reference) if handle(&reference.elem).is_some() => {
+        Type::Reference(reference) if handle(bare(&reference.elem)).is_some() => {
             wrong(ty, "a handle is passed by value: write `Ref<T>` or `Mut<T>` without `&`", report)
         }
         Type::Reference(_) => Kind::Shared,
@@ -181,7 +208,7 @@ fn object(ty: &Type, report: &mut Report) -> Option<(Form, Option<Type>)> {
     }
     let Type::Reference(reference) = ty else { return None };
     reference.mutability?;
-    let elem = &*reference.elem;
+    let elem = bare(&reference.elem);
     let message = if is_named(elem, "Tx") {
         "the transaction is lent to the body, and changed through `&`: write `tx: &Tx`".to_owned()
     } else if handle(elem).is_some() {
@@ -208,6 +235,7 @@ fn handle(ty: &Type) -> Option<(Form, &Type)> {
 
 /// Whether a return type is a `Ref<T>` or `Mut<T>`, or a `Result` or `Option` of one.
 pub(crate) fn returns_handle(ty: &Type) -> bool {
+    let ty = bare(ty);
     let Type::Path(path) = ty else { return false };
     let Some(PathArguments::AngleBracketed(arguments)) = path.path.segments.last().map(|last| &last.arguments) else {
         return false;
@@ -222,7 +250,7 @@ fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let last = path.path.segments.last().filter(|last| last.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     let mut types = arguments.args.iter().filter_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
+        GenericArgument::Type(ty) => Some(bare(ty)),
         _ => None,
     });
     let first = types.next();
@@ -230,7 +258,7 @@ fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
 }
 
 fn is_transaction(ty: &Type) -> bool {
-    matches!(ty, Type::Reference(reference) if is_named(&reference.elem, "Tx"))
+    matches!(ty, Type::Reference(reference) if is_named(bare(&reference.elem), "Tx"))
 }
 
 fn is_named(ty: &Type, name: &str) -> bool {
@@ -239,9 +267,10 @@ fn is_named(ty: &Type, name: &str) -> bool {
 
 /// What can be told not to be persistent from its name alone.
 fn plain(ty: &Type) -> Option<String> {
-    const PLAIN: [&str; 28] = [
+    // Only what nobody gives to a struct of theirs. For others, the compiler knows better whether they are persistent.
+    const PLAIN: [&str; 17] = [
         "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32",
-        "f64", "String", "Vec", "VecDeque", "HashMap", "HashSet", "BTreeMap", "BTreeSet", "Box", "Rc", "Arc", "PathBuf",
+        "f64",
     ];
     match ty {
         Type::Path(path) => {

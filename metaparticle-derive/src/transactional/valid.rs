@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use syn::visit::Visit;
 use syn::{Lifetime, ReturnType, Safety, Type, TypeReference};
 
-use super::signature::{Function, Kind, Param, returns_handle};
+use super::signature::{Function, Kind, Param, bare, returns_handle};
 use crate::report::Report;
 
 pub(super) fn check(function: &Function, params: &[Param], report: &mut Report) {
@@ -44,6 +44,12 @@ fn check_modifiers(function: &Function, report: &mut Report) {
 }
 
 fn check_params(params: &[Param], report: &mut Report) {
+    for attr in params.iter().flat_map(|param| &param.attrs).filter(|attr| attr.path().is_ident("cfg")) {
+        report.at(
+            attr,
+            "a parameter of a transactional function cannot depend on `cfg`: write two versions of the function, each with its `cfg`",
+        );
+    }
     let transactions: Vec<_> = params.iter().filter(|param| matches!(param.kind, Kind::Transaction)).collect();
     for param in transactions.iter().skip(1) {
         if let Some((_, ty)) = &param.typed {
@@ -62,7 +68,7 @@ fn check_return_type(function: &Function, params: &[Param], report: &mut Report)
             );
             return;
         }
-        ReturnType::Type(_, ty) => &**ty,
+        ReturnType::Type(_, ty) => bare(ty),
     };
     if is_plainly_no_result(ty) {
         let shown = quote::quote!(#ty).to_string();
