@@ -36,10 +36,10 @@ pub trait AnyKey {
     fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)>;
 }
 
-impl<T: Persistent> AnyKey for ObjectKey<T> {
+impl<T> AnyKey for ObjectKey<T> {
     #[allow(private_interfaces)]
     fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)> {
-        Ok((attempt.info::<T>()?, self.record_key().clone()))
+        Ok((self.info(attempt)?, self.record_key().clone()))
     }
 }
 

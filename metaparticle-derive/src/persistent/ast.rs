@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
-use syn::{Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
+use syn::{Attribute, Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
 
 use super::attr::{FieldOptions, StructOptions, field_options};
 use crate::paths::Krate;
@@ -20,6 +20,8 @@ pub(crate) struct Object {
     pub(crate) key: Option<Type>,
     pub(crate) singleton: Option<Path>,
     pub(crate) default: bool,
+    /// A second `#[persistent]` on the struct.
+    pub(crate) again: Option<Attribute>,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -27,7 +29,7 @@ pub(crate) struct Field {
     pub(crate) vis: Visibility,
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
-    pub(crate) cfg: Option<syn::Attribute>,
+    pub(crate) cfg: Option<Attribute>,
     pub(crate) options: FieldOptions,
 }
 
@@ -79,6 +81,8 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
         let cfg = field.attrs.iter().find(|attr| attr.path().is_ident("cfg")).cloned();
         fields.push(Field { vis: field.vis.clone(), ident, ty: field.ty.clone(), cfg, options });
     }
+    let is_ours = |attr: &Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "persistent");
+    let again = item.attrs.iter().position(is_ours).map(|index| item.attrs.remove(index));
     let object = Object {
         krate: Krate::new(options.krate.as_ref()),
         vis: item.vis.clone(),
@@ -89,6 +93,7 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
         key: options.key.clone(),
         singleton: options.singleton.clone(),
         default: options.default.is_some(),
+        again,
         fields,
     };
     Some((item, object))

@@ -257,7 +257,7 @@ fn at(ty: &Type) -> Span {
 fn default_of(field: &Field) -> TokenStream {
     let ty = &field.ty;
     match field.options.default.as_ref().and_then(|default| default.path.as_ref()) {
-        Some(path) => quote!(#path()),
+        Some(path) => quote_spanned!(path.span().resolved_at(Span::call_site())=> #path()),
         None => quote_spanned!(at(ty)=> <#ty as ::core::default::Default>::default()),
     }
 }
@@ -288,6 +288,10 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
     let (impl_tx, args_tx, _) = with_tx.split_for_impl();
     let (tx, params_tx, params) = (tx(), &with_tx.params, &generics.params);
     let object = &object.ident;
+    // At the option, for the error about a module without these functions.
+    let span = module.span().resolved_at(Span::call_site());
+    let serialize = quote_spanned!(span=> #module::serialize);
+    let deserialize = quote_spanned!(span=> #module::deserialize);
     Some(quote! {
         struct #write<#params_tx>(&#tx #ty, ::core::marker::PhantomData<#object #args>) #clause;
         impl #impl_tx #private::serde::Serialize for #write #args_tx #clause {
@@ -295,7 +299,7 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
                 &self,
                 __serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                #module::serialize(self.0, __serializer)
+                #serialize(self.0, __serializer)
             }
         }
         struct #read<#params>(#ty, ::core::marker::PhantomData<fn() -> #object #args>) #clause;
@@ -303,7 +307,7 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
             fn deserialize<__D: #private::serde::Deserializer<#tx>>(
                 __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                ::core::result::Result::map(#module::deserialize(__deserializer), |__value| {
+                ::core::result::Result::map(#deserialize(__deserializer), |__value| {
                     Self(__value, ::core::marker::PhantomData)
                 })
             }

@@ -4,10 +4,12 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReturnType, Signature, Type};
+use syn::{
+    Attribute, FnArg, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReceiverKind, ReturnType, Signature, Type,
+};
 
 use super::attr::Options;
-use super::signature::{Form, Function, Kind, Object, Param, bare, returns_handle};
+use super::signature::{Form, Function, Kind, Object, Param, bare, is_lint, returns_handle};
 use crate::paths::Krate;
 
 pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
@@ -50,6 +52,7 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
 /// What stands in for a function with errors: the same signature, so that its callers make no errors of their own.
 pub(super) fn fallback(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
     let Function { attrs, vis, .. } = function;
+    let attrs = attrs.iter().filter(|attr| !attr.path().segments.last().is_some_and(|last| last.ident == "transactional"));
     let mut sig = outer_signature(&options.krate(), function, params);
     if let ReturnType::Type(_, ty) = &mut sig.output {
         if has_impl(ty) || returns_handle(ty) {
@@ -59,8 +62,14 @@ pub(super) fn fallback(options: &Options, function: &Function, params: &[Param])
         **ty = Type::Verbatim(static_references(ty.to_token_stream()));
     }
     // Names that are only used in the parameters are not unused imports.
-    let types = params.iter().filter_map(|param| param.typed.as_ref()).map(|(_, ty)| ty).filter(|ty| !has_impl(ty));
-    sig.asyncness = None;
+    let types = function.sig.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(&typed.ty),
+        FnArg::Receiver(receiver) => match &receiver.kind {
+            ReceiverKind::Typed(_, ty) => Some(ty),
+            _ => None,
+        },
+    });
+    let types = types.filter(|ty| !has_impl(*ty));
     sig.constness = None;
     sig.abi = None;
     sig.variadic = None;
@@ -112,17 +121,23 @@ fn outer_signature(krate: &Krate, function: &Function, params: &[Param]) -> Sign
             Kind::Transaction => None,
             Kind::Receiver => Some(quote!(#input)),
             // Whatever its callers pass is fine, but for the error that there is already.
-            Kind::Wrong if param.typed.is_some() => Some(quote!(#outer: impl ::core::marker::Sized)),
+            Kind::Wrong if param.typed.is_some() || is_handle(input) => Some(quote!(#outer: impl ::core::marker::Sized)),
             Kind::Wrong => Some(quote!(#input)),
             Kind::Value | Kind::Shared => {
                 let (_, ty) = param.typed.as_ref()?;
-                Some(quote!(#(#attrs)* #outer: #ty))
+                let lints = param.lints.iter().filter(|_| param.is_captured());
+                Some(quote!(#(#attrs)* #(#lints)* #outer: #ty))
             }
         }
     });
     let mut sig = function.sig.clone();
     sig.inputs = syn::parse_quote!(#(#inputs),*);
     sig
+}
+
+/// Whether `self` is a `Ref<Self>` or `Mut<Self>`, which the compiler would report again.
+fn is_handle(input: &FnArg) -> bool {
+    matches!(input, FnArg::Receiver(receiver) if matches!(&receiver.kind, ReceiverKind::Typed(_, ty) if returns_handle(ty)))
 }
 
 /// At the type, for errors, but with names as the rest of the expansion has them.
@@ -149,13 +164,17 @@ fn key(private: &TokenStream, param: &Param) -> Option<TokenStream> {
 
 /// Loads all objects at once.
 fn prefetch(private: &TokenStream, params: &[Param]) -> Option<TokenStream> {
-    let keys: Vec<_> = params.iter().filter(|param| object_of(param).is_some()).map(|param| hidden("key", param)).collect();
+    let key = |param| {
+        let (key, object) = (hidden("key", param), object_of(param)?);
+        Some(quote_spanned!(at(&object.ty)=> &#key))
+    };
+    let keys: Vec<_> = params.iter().filter_map(key).collect();
     // A single object is loaded by what asks for it.
     if keys.len() < 2 {
         return None;
     }
     let tx = tx();
-    Some(quote!(#private::prefetch(#tx, &[#(&#keys),*])?;))
+    Some(quote!(#private::prefetch(#tx, &[#(#keys),*])?;))
 }
 
 /// Loads a parameter, or brings it into scope for the body.
@@ -163,28 +182,24 @@ fn bring_in(krate: &Krate, param: &Param) -> TokenStream {
     match &param.kind {
         Kind::Object(object) => load(&krate.private(), param, object),
         Kind::Value => value(krate, param),
-        Kind::Shared => match &param.typed {
-            // The closure captures it under its own name.
-            Some((Pat::Ident(pat), _)) if pat.mutability.is_none() && pat.ident == param.outer => TokenStream::new(),
-            Some((pat, ty)) => {
-                let outer = &param.outer;
-                quote!(let #pat: #ty = #outer;)
-            }
-            None => TokenStream::new(),
-        },
+        Kind::Shared if param.is_captured() => TokenStream::new(),
+        Kind::Shared => param.typed.as_ref().map_or_else(TokenStream::new, |(pat, ty)| {
+            let (outer, lints) = (&param.outer, &param.lints);
+            quote!(#(#lints)* let #pat: #ty = #outer;)
+        }),
         Kind::Transaction | Kind::Receiver | Kind::Wrong => TokenStream::new(),
     }
 }
 
 fn value(krate: &Krate, param: &Param) -> TokenStream {
     let Some((pat, ty)) = &param.typed else { return TokenStream::new() };
-    let outer = &param.outer;
+    let (outer, lints) = (&param.outer, &param.lints);
     let annotation = (!has_impl(ty)).then(|| quote!(: #ty));
     let private = krate.private_at(ty.span());
     let mut outer = outer.clone();
     outer.set_span(ty.span().resolved_at(outer.span()));
     let clone = quote_spanned!(ty.span()=> #private::argument_is_cloned_for_each_attempt(&#outer));
-    quote!(let #pat #annotation = #clone;)
+    quote!(#(#lints)* let #pat #annotation = #clone;)
 }
 
 /// Whether a type cannot be written in a `let`.
@@ -296,12 +311,13 @@ fn call_body(function: &Function, params: &[Param]) -> TokenStream {
 /// A parameter of the body's closure; what does not belong to the transaction is captured.
 fn input(param: &Param) -> Option<TokenStream> {
     let (pat, ty) = param.typed.as_ref()?;
+    let lints = &param.lints;
     match &param.kind {
         Kind::Object(object) => {
             let (pat, ty) = (mutable(pat, object.form), in_transaction(ty));
-            Some(quote!(#[allow(unused_mut)] #pat: #ty))
+            Some(quote!(#[allow(unused_mut)] #(#lints)* #pat: #ty))
         }
-        Kind::Transaction => Some(quote!(#pat: #ty)),
+        Kind::Transaction => Some(quote!(#(#lints)* #pat: #ty)),
         _ => None,
     }
 }
@@ -309,13 +325,19 @@ fn input(param: &Param) -> Option<TokenStream> {
 fn argument(param: &Param) -> TokenStream {
     match &param.kind {
         Kind::Object(object) => lent(param, object),
-        Kind::Transaction => tx().to_token_stream(),
+        Kind::Transaction => {
+            // At the type, for the error about somebody else's `Tx`.
+            let span = param.typed.as_ref().map_or_else(Span::call_site, |(_, ty)| ty.span());
+            Ident::new(&tx().to_string(), Span::mixed_site().located_at(span)).to_token_stream()
+        }
         _ => param.outer.to_token_stream(),
     }
 }
 
 fn sibling_name(function: &Function) -> Ident {
-    format_ident!("__metaparticle_{}", function.sig.ident.unraw(), span = Span::call_site())
+    // In the implementation of a trait, this name is what the compiler complains about.
+    let name = format!("__metaparticle_for_inherent_impls_only_{}", function.sig.ident.unraw());
+    Ident::new(&name, function.sig.ident.span())
 }
 
 /// For `&mut self`: the method as it was written, under another name, because `self` cannot be given to a closure.
@@ -326,9 +348,17 @@ fn sibling(function: &Function, params: &[Param]) -> Option<TokenStream> {
     sig.ident = sibling_name(function);
     for (input, param) in sig.inputs.iter_mut().zip(params) {
         match input {
-            syn::FnArg::Receiver(receiver) => receiver.attrs = param.attrs.clone(),
-            syn::FnArg::Typed(typed) => {
-                typed.attrs = param.attrs.clone();
+            FnArg::Receiver(receiver) => {
+                receiver.attrs = param.attrs.clone();
+                // The lifetime is the transaction's, whatever name the user gave it.
+                match &mut receiver.kind {
+                    ReceiverKind::Reference(_, lifetime, _) => *lifetime = None,
+                    ReceiverKind::Typed(_, ty) => **ty = in_transaction(ty),
+                    _ => {}
+                }
+            }
+            FnArg::Typed(typed) => {
+                typed.attrs = param.attrs.iter().chain(&param.lints).cloned().collect();
                 if let Some(object) = object_of(param) {
                     typed.attrs.push(syn::parse_quote!(#[allow(unused_mut)]));
                     *typed.pat = mutable(&typed.pat, object.form);
@@ -355,5 +385,5 @@ fn sibling(function: &Function, params: &[Param]) -> Option<TokenStream> {
 
 /// Attributes that mean something for the body.
 fn is_for_body(attr: &Attribute) -> bool {
-    ["cfg", "cfg_attr", "allow", "warn", "deny", "expect", "forbid"].iter().any(|name| attr.path().is_ident(name))
+    is_lint(attr) || attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr")
 }
