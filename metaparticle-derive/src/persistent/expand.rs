@@ -13,6 +13,7 @@ use super::valid::borrows;
 
 pub(super) fn expand(object: &Object) -> TokenStream {
     let with = object.stored().map(|field| with_wrappers(object, field));
+    let defaults = defaults(object);
     let handle = handle(object);
     let persistent = persistent(object);
     let singleton = object.singleton.as_ref().map(|_| singleton(object));
@@ -26,6 +27,7 @@ pub(super) fn expand(object: &Object) -> TokenStream {
         )]
         const _: () = {
             #(#with)*
+            #(#defaults)*
             #handle
             #persistent
             #singleton
@@ -228,9 +230,9 @@ fn store(object: &Object, field: &Field) -> TokenStream {
 fn load(object: &Object, field: &Field, index: usize) -> TokenStream {
     let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
     if options.skip.is_some() {
-        return default_of(field);
+        return default_of(object, field);
     }
-    let default = options.default.as_ref().map(|_| default_of(field));
+    let default = options.default.as_ref().map(|_| default_of(object, field));
     if options.with.is_some() {
         let wrapper = wrapper(field, "Read");
         let generics = generics(object);
@@ -254,12 +256,25 @@ fn at(ty: &Type) -> Span {
 }
 
 /// `path()` or the type's default.
-fn default_of(field: &Field) -> TokenStream {
+fn default_of(object: &Object, field: &Field) -> TokenStream {
     let ty = &field.ty;
     match field.options.default.as_ref().and_then(|default| default.path.as_ref()) {
+        Some(_) if !object.is_generic() => {
+            let default = wrapper(field, "default");
+            quote!(#default())
+        }
         Some(path) => quote_spanned!(path.span().resolved_at(Span::call_site())=> #path()),
         None => quote_spanned!(at(ty)=> <#ty as ::core::default::Default>::default()),
     }
+}
+
+/// A function for a `default = path`, so that one of another type is one error, although there are two uses.
+fn defaults(object: &Object) -> impl Iterator<Item = TokenStream> {
+    object.fields.iter().filter(|_| !object.is_generic()).filter_map(|field| {
+        let path = field.options.default.as_ref()?.path.as_ref()?;
+        let (default, ty) = (wrapper(field, "default"), &field.ty);
+        Some(quote_spanned!(path.span().resolved_at(Span::call_site())=> fn #default() -> #ty { #path() }))
+    })
 }
 
 fn absent(object: &Object) -> TokenStream {
@@ -267,7 +282,7 @@ fn absent(object: &Object) -> TokenStream {
         return quote!(::core::option::Option::None);
     }
     let fields = object.fields.iter().map(|field| {
-        let (ident, default) = (&field.ident, default_of(field));
+        let (ident, default) = (&field.ident, default_of(object, field));
         quote!(#ident: #default)
     });
     quote!(::core::option::Option::Some(Self { #(#fields),* }))
