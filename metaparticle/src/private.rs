@@ -19,6 +19,9 @@ use crate::schema::TypeInfo;
 use crate::store::current;
 use crate::transaction::{Attempt, Tx};
 
+/// `T`, as the argument of another type.
+pub type Itself<T> = T;
+
 /// The key that a caller passed.
 pub fn object_key<T: Persistent>(key: impl KeyFor<T>) -> ObjectKey<T> {
     key.object_key()

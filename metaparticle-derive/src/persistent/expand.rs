@@ -105,7 +105,7 @@ pub(super) fn handle(object: &Object) -> TokenStream {
         [get, get_mut, field.setter()].iter().all(|name| taken.insert(name.unraw().to_string()))
     };
     let fields = object.stored().enumerate().filter(|(_, field)| is_free(field));
-    let accessors: Vec<_> = fields.map(|(index, field)| accessors(index, field)).collect();
+    let accessors: Vec<_> = fields.map(|(index, field)| accessors(&private, index, field)).collect();
     quote! {
         #[doc = #doc]
         #vis struct #handle<#params>(#private::Tracked<#tx, #ident #args>) #clause_tx;
@@ -118,11 +118,11 @@ pub(super) fn handle(object: &Object) -> TokenStream {
         #[automatically_derived]
         impl #impl_tx ::core::ops::Deref for #handle #args_tx #clause_tx {
             type Target = #ident #args;
-            fn deref(&self) -> &#ident #args { self.0.read_all() }
+            fn deref(&self) -> &#ident #args { #private::Tracked::read_all(&self.0) }
         }
         #[automatically_derived]
         impl #impl_tx ::core::ops::DerefMut for #handle #args_tx #clause_tx {
-            fn deref_mut(&mut self) -> &mut #ident #args { self.0.write_all() }
+            fn deref_mut(&mut self) -> &mut #ident #args { #private::Tracked::write_all(&mut self.0) }
         }
         #[automatically_derived]
         impl #impl_tx #handle #args_tx #clause_tx {
@@ -131,7 +131,8 @@ pub(super) fn handle(object: &Object) -> TokenStream {
     }
 }
 
-fn accessors(index: usize, field: &Field) -> TokenStream {
+// Calls by path, because a trait of the user's may have methods of these names for every type.
+fn accessors(private: &TokenStream, index: usize, field: &Field) -> TokenStream {
     let Field { vis, ident, ty, .. } = field;
     let ((get, get_mut), set) = (field.getters(), field.setter());
     let docs = [
@@ -143,13 +144,13 @@ fn accessors(index: usize, field: &Field) -> TokenStream {
     quote! {
         #[doc = #get_doc]
         #[inline]
-        #vis fn #get(&self) -> &#ty { &self.0.read(#index).#ident }
+        #vis fn #get(&self) -> &#ty { &#private::Tracked::read(&self.0, #index).#ident }
         #[doc = #set_doc]
         #[inline]
-        #vis fn #set(&mut self, value: #ty) { self.0.write(#index).#ident = value; }
+        #vis fn #set(&mut self, value: #ty) { #private::Tracked::write(&mut self.0, #index).#ident = value; }
         #[doc = #mut_doc]
         #[inline]
-        #vis fn #get_mut(&mut self) -> &mut #ty { &mut self.0.read_write(#index).#ident }
+        #vis fn #get_mut(&mut self) -> &mut #ty { &mut #private::Tracked::read_write(&mut self.0, #index).#ident }
     }
 }
 
@@ -210,9 +211,9 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
     quote! {
         type Key = #key;
         type Mut<#tx> = #handle #handle_args;
-        const NAME: &'static str = #name;
-        const GENERIC: bool = #generic;
-        const SINGLETON: bool = #singleton;
+        const NAME: &'static ::core::primitive::str = #name;
+        const GENERIC: ::core::primitive::bool = #generic;
+        const SINGLETON: ::core::primitive::bool = #singleton;
         const FIELDS: &'static [#private::Field] = &[#(#fields),*];
     }
 }

@@ -4,12 +4,11 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, FnArg, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReceiverKind, ReturnType, Signature, Type,
-};
+use syn::{FnArg, ReceiverKind, ReturnType, Signature, Type};
 
 use super::attr::Options;
-use super::signature::{Form, Function, Kind, Object, Param, bare, is_lint, returns_handle};
+use super::body::{call_body, sibling};
+use super::signature::{Form, Function, Kind, Object, Param, returns_handle};
 use crate::paths::Krate;
 
 pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
@@ -20,8 +19,8 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
     let keys = params.iter().filter_map(|param| key(&private, param));
     let prefetch = prefetch(&private, params);
     let loads = params.iter().map(|param| bring_in(&krate, param));
-    let body = call_body(function, params);
-    let sibling = sibling(function, params);
+    let body = call_body(&private, function, params);
+    let sibling = sibling(&private, function, params);
     let tx = tx();
     // At the return type, so that the error about one that is not a `Result` is there.
     let at_returned = match &function.sig.output {
@@ -52,7 +51,7 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
 /// What stands in for a function with errors: the same signature, so that its callers make no errors of their own.
 pub(super) fn fallback(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
     let Function { attrs, vis, .. } = function;
-    let attrs = attrs.iter().filter(|attr| !attr.path().segments.last().is_some_and(|last| last.ident == "transactional"));
+    let attrs = attrs.iter().filter(|attr| attr.path().segments.last().is_none_or(|last| last.ident != "transactional"));
     let mut sig = outer_signature(&options.krate(), function, params);
     if let ReturnType::Type(_, ty) = &mut sig.output {
         if has_impl(ty) || returns_handle(ty) {
@@ -69,7 +68,7 @@ pub(super) fn fallback(options: &Options, function: &Function, params: &[Param])
             _ => None,
         },
     });
-    let types = types.filter(|ty| !has_impl(*ty));
+    let types = types.filter(|ty| !has_impl(ty));
     sig.constness = None;
     sig.abi = None;
     sig.variadic = None;
@@ -100,11 +99,11 @@ fn static_references(ty: TokenStream) -> TokenStream {
     out
 }
 
-fn tx() -> Ident {
+pub(super) fn tx() -> Ident {
     Ident::new("__metaparticle_tx", Span::mixed_site())
 }
 
-fn hidden(what: &str, param: &Param) -> Ident {
+pub(super) fn hidden(what: &str, param: &Param) -> Ident {
     Ident::new(&format!("__metaparticle_{what}_{}", param.outer.unraw()), Span::mixed_site())
 }
 
@@ -145,7 +144,7 @@ fn at(ty: &Type) -> Span {
     ty.span().resolved_at(Span::call_site())
 }
 
-fn object_of(param: &Param) -> Option<&Object> {
+pub(super) fn object_of(param: &Param) -> Option<&Object> {
     match &param.kind {
         Kind::Object(object) => Some(object),
         _ => None,
@@ -203,7 +202,7 @@ fn value(krate: &Krate, param: &Param) -> TokenStream {
 }
 
 /// Whether a type cannot be written in a `let`.
-fn has_impl(ty: &Type) -> bool {
+pub(super) fn has_impl(ty: &Type) -> bool {
     ty.to_token_stream().into_iter().any(contains_impl)
 }
 
@@ -225,165 +224,4 @@ fn load(private: &TokenStream, param: &Param, object: &Object) -> TokenStream {
     };
     let function = format_ident!("{function}{}", if object.optional { "_if_present" } else { "" });
     quote_spanned!(at(ty)=> #[allow(unused_mut)] let mut #loaded = #private::#function::<#ty>(#tx, &#key)?;)
-}
-
-/// What the body is given for an object.
-fn lent(param: &Param, object: &Object) -> TokenStream {
-    let loaded = hidden("object", param);
-    match (object.form, object.optional) {
-        (Form::Exclusive, false) => quote!(#loaded.write_all()),
-        (Form::Exclusive, true) => {
-            quote!(::core::option::Option::map(::core::option::Option::as_mut(&mut #loaded), |object| object.write_all()))
-        }
-        _ => quote!(#loaded),
-    }
-}
-
-/// `x: Mut<T>` is `mut x: Mut<T>` to the body, so that its setters can be called.
-fn mutable(pat: &Pat, form: Form) -> Pat {
-    let mut pat = pat.clone();
-    if let Pat::Ident(ident) = &mut pat
-        && form == Form::Mut
-        && ident.by_ref.is_none()
-    {
-        ident.mutability = Some(syn::Token![mut](ident.ident.span()));
-    }
-    pat
-}
-
-/// The parameter's type with the transaction's lifetime, which the user need not write and cannot name.
-fn in_transaction(ty: &Type) -> Type {
-    let mut ty = bare(ty).clone();
-    match &mut ty {
-        Type::Reference(reference) => reference.lifetime = None,
-        Type::Path(path) => {
-            if let Some(last) = path.path.segments.last_mut() {
-                give_lifetime(last);
-            }
-        }
-        _ => {}
-    }
-    ty
-}
-
-/// `Ref<T>` to `Ref<'_, T>`, also inside of an `Option`.
-fn give_lifetime(segment: &mut PathSegment) {
-    let is_handle = segment.ident == "Ref" || segment.ident == "Mut";
-    let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else { return };
-    if !is_handle {
-        for argument in &mut arguments.args {
-            if let GenericArgument::Type(inner) = argument {
-                *inner = in_transaction(inner);
-            }
-        }
-        return;
-    }
-    let types = std::mem::take(&mut arguments.args).into_iter();
-    let types = types.filter(|argument| !matches!(argument, GenericArgument::Lifetime(_)));
-    let lifetime = GenericArgument::Lifetime(Lifetime::new("'_", Span::call_site()));
-    arguments.args = std::iter::once(lifetime).chain(types).collect();
-}
-
-/// Runs the body: in a closure of its own, so that its `return` and its temporaries stay what they are in a function. What
-/// belongs to the transaction is a parameter of the closure, so that a reference that escapes is one error, and in the body.
-fn call_body(function: &Function, params: &[Param]) -> TokenStream {
-    let receiver = params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver));
-    if let Some(receiver) = receiver {
-        let (loaded, sibling) = (hidden("object", receiver), sibling_name(function));
-        let arguments = params.iter().filter(|param| param.typed.is_some()).map(argument);
-        return quote!(Self::#sibling(#loaded.write_all() #(, #arguments)*));
-    }
-    let (inputs, arguments): (Vec<_>, Vec<_>) = params.iter().filter_map(|param| Some((input(param)?, argument(param)))).unzip();
-    let body = &function.body;
-    let output = match &function.sig.output {
-        ReturnType::Type(_, ty) if has_impl(ty) => TokenStream::new(),
-        output => output.to_token_stream(),
-    };
-    let run_body = Ident::new("__metaparticle_body", Span::mixed_site());
-    quote!({
-        // `mut` for bodies that change an argument of theirs.
-        #[allow(unused_mut)]
-        let mut #run_body = |#(#inputs),*| #output #body;
-        #run_body(#(#arguments),*)
-    })
-}
-
-/// A parameter of the body's closure; what does not belong to the transaction is captured.
-fn input(param: &Param) -> Option<TokenStream> {
-    let (pat, ty) = param.typed.as_ref()?;
-    let lints = &param.lints;
-    match &param.kind {
-        Kind::Object(object) => {
-            let (pat, ty) = (mutable(pat, object.form), in_transaction(ty));
-            Some(quote!(#[allow(unused_mut)] #(#lints)* #pat: #ty))
-        }
-        Kind::Transaction => Some(quote!(#(#lints)* #pat: #ty)),
-        _ => None,
-    }
-}
-
-fn argument(param: &Param) -> TokenStream {
-    match &param.kind {
-        Kind::Object(object) => lent(param, object),
-        Kind::Transaction => {
-            // At the type, for the error about somebody else's `Tx`.
-            let span = param.typed.as_ref().map_or_else(Span::call_site, |(_, ty)| ty.span());
-            Ident::new(&tx().to_string(), Span::mixed_site().located_at(span)).to_token_stream()
-        }
-        _ => param.outer.to_token_stream(),
-    }
-}
-
-fn sibling_name(function: &Function) -> Ident {
-    // In the implementation of a trait, this name is what the compiler complains about.
-    let name = format!("__metaparticle_for_inherent_impls_only_{}", function.sig.ident.unraw());
-    Ident::new(&name, function.sig.ident.span())
-}
-
-/// For `&mut self`: the method as it was written, under another name, because `self` cannot be given to a closure.
-fn sibling(function: &Function, params: &[Param]) -> Option<TokenStream> {
-    params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver))?;
-    let attrs = function.attrs.iter().filter(|attr| is_for_body(attr));
-    let mut sig = function.sig.clone();
-    sig.ident = sibling_name(function);
-    for (input, param) in sig.inputs.iter_mut().zip(params) {
-        match input {
-            FnArg::Receiver(receiver) => {
-                receiver.attrs = param.attrs.clone();
-                // The lifetime is the transaction's, whatever name the user gave it.
-                match &mut receiver.kind {
-                    ReceiverKind::Reference(_, lifetime, _) => *lifetime = None,
-                    ReceiverKind::Typed(_, ty) => **ty = in_transaction(ty),
-                    _ => {}
-                }
-            }
-            FnArg::Typed(typed) => {
-                typed.attrs = param.attrs.iter().chain(&param.lints).cloned().collect();
-                if let Some(object) = object_of(param) {
-                    typed.attrs.push(syn::parse_quote!(#[allow(unused_mut)]));
-                    *typed.pat = mutable(&typed.pat, object.form);
-                    *typed.ty = in_transaction(&typed.ty);
-                }
-            }
-        }
-    }
-    let body = &function.body;
-    Some(quote! {
-        // The signature is judged where the user wrote it, and follows rules of its own: it returns a `Result` even if the body
-        // cannot fail. Only lints about signatures are here, so that those about the body stay on.
-        #[allow(
-            unused_lifetimes, clippy::extra_unused_lifetimes, clippy::needless_lifetimes, clippy::unnecessary_wraps,
-            clippy::needless_pass_by_value, clippy::needless_pass_by_ref_mut, clippy::trivially_copy_pass_by_ref,
-            clippy::too_many_arguments, clippy::fn_params_excessive_bools, clippy::missing_const_for_fn,
-            clippy::missing_docs_in_private_items,
-        )]
-        #(#attrs)*
-        #[doc(hidden)]
-        #sig #body
-    })
-}
-
-/// Attributes that mean something for the body.
-fn is_for_body(attr: &Attribute) -> bool {
-    is_lint(attr) || attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr")
 }

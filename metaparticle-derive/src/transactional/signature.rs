@@ -114,8 +114,9 @@ impl Param {
 pub(crate) fn params(function: &Function, report: &mut Report) -> Vec<Param> {
     let mut params: Vec<_> = function.sig.inputs.iter().enumerate().map(|(index, input)| param(index, input, report)).collect();
     if params.iter().any(|param| matches!(&param.kind, Kind::Object(object) if object.receiver)) {
-        // The patterns stay with the method that has the body; here, each parameter is only passed on.
+        // The patterns and what is about them stay with the method that has the body; here, each parameter is only passed on.
         for param in &mut params {
+            param.lints.clear();
             let outer = &param.outer;
             if let Some((pat, _)) = &mut param.typed {
                 *pat =
@@ -188,7 +189,7 @@ pub(crate) fn is_lint(attr: &Attribute) -> bool {
 }
 
 /// Takes off `#[singleton]`, which is ours.
-fn without_singleton(attrs: &[Attribute]) -> (Vec<Attribute>, bool) {
+pub(crate) fn without_singleton(attrs: &[Attribute]) -> (Vec<Attribute>, bool) {
     let rest: Vec<_> = attrs.iter().filter(|attr| !attr.path().is_ident("singleton")).cloned().collect();
     let singleton = rest.len() < attrs.len();
     (rest, singleton)
