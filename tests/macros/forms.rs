@@ -1,5 +1,8 @@
 //! Every form of a parameter, on functions and on methods.
 
+// Also the forms that clippy would have shorter.
+#![allow(clippy::multiple_bound_locations, clippy::needless_arbitrary_self_type, clippy::needless_borrows_for_generic_args)]
+
 use std::fmt::Display;
 
 use metaparticle::{Mut, Persistent, Ref, Result, Store, Tx, persistent, transactional};
