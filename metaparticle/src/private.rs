@@ -21,6 +21,9 @@ use crate::schema::TypeInfo;
 use crate::store::current;
 use crate::transaction::{Attempt, Tx};
 
+/// `T`, as the argument of another type.
+pub type Itself<T> = T;
+
 /// The key that a caller passed.
 pub fn object_key<T: Persistent>(key: impl KeyFor<T>) -> ObjectKey<T> {
     key.object_key()
@@ -38,10 +41,10 @@ pub trait AnyKey {
     fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)>;
 }
 
-impl<T: Persistent> AnyKey for ObjectKey<T> {
+impl<T> AnyKey for ObjectKey<T> {
     #[allow(private_interfaces)]
     fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)> {
-        Ok((attempt.info::<T>()?, self.record_key().clone()))
+        Ok((self.info(attempt)?, self.record_key().clone()))
     }
 }
 

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
-use syn::{Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
+use syn::{Attribute, Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
 
 use super::attr::{FieldOptions, Old, StructOptions, field_options};
 use crate::paths::Krate;
@@ -22,6 +22,8 @@ pub(crate) struct Object {
     pub(crate) default: bool,
     /// What it was before.
     pub(crate) old: Vec<Old>,
+    /// A second `#[persistent]` on the struct.
+    pub(crate) again: Option<Attribute>,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -29,7 +31,7 @@ pub(crate) struct Field {
     pub(crate) vis: Visibility,
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
-    pub(crate) cfg: Option<syn::Attribute>,
+    pub(crate) cfg: Option<Attribute>,
     pub(crate) options: FieldOptions,
 }
 
@@ -81,6 +83,8 @@ pub(crate) fn read(item: TokenStream, mut options: StructOptions, report: &mut R
         let cfg = field.attrs.iter().find(|attr| attr.path().is_ident("cfg")).cloned();
         fields.push(Field { vis: field.vis.clone(), ident, ty: field.ty.clone(), cfg, options });
     }
+    let is_ours = |attr: &Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "persistent");
+    let again = item.attrs.iter().position(is_ours).map(|index| item.attrs.remove(index));
     let object = Object {
         krate: Krate::new(options.krate.as_ref()),
         vis: item.vis.clone(),
@@ -92,6 +96,7 @@ pub(crate) fn read(item: TokenStream, mut options: StructOptions, report: &mut R
         singleton: options.singleton.clone(),
         default: options.default.is_some(),
         old: std::mem::take(&mut options.old),
+        again,
         fields,
     };
     Some((item, object))

@@ -12,6 +12,9 @@ use super::ast::{Field, Object};
 use crate::report::Report;
 
 pub(super) fn check(object: &Object, report: &mut Report) {
+    if let Some(attr) = &object.again {
+        report.at(attr, "the struct is persistent already: write all options into one attribute, and remove the other");
+    }
     check_generics(object, report);
     check_key(object, report);
     check_stored_names(object, report);

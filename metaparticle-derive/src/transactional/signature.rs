@@ -4,7 +4,8 @@ use proc_macro2::{Delimiter, Group, Span, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, Pat, PathArguments, ReceiverKind, Result, Signature, Token, Type, Visibility,
+    Attribute, Error, FnArg, GenericArgument, Ident, Pat, PathArguments, Receiver, ReceiverKind, Result, Signature, Token, Type,
+    Visibility,
 };
 
 use crate::report::Report;
@@ -93,18 +94,29 @@ pub(crate) enum Form {
 pub(crate) struct Param {
     pub(crate) kind: Kind,
     pub(crate) attrs: Vec<Attribute>,
+    /// Those of its attributes that are about the pattern, such as `#[allow(unused_variables)]`.
+    pub(crate) lints: Vec<Attribute>,
     /// The pattern and type as written; a receiver has neither.
     pub(crate) typed: Option<(Pat, Type)>,
     /// Its name in the outer signature.
     pub(crate) outer: Ident,
 }
 
+impl Param {
+    /// Whether the body captures it under its own name.
+    pub(crate) fn is_captured(&self) -> bool {
+        let is_plain = |pat: &Pat| matches!(pat, Pat::Ident(pat) if pat.mutability.is_none() && pat.ident == self.outer);
+        matches!(self.kind, Kind::Shared) && self.typed.as_ref().is_some_and(|(pat, _)| is_plain(pat))
+    }
+}
+
 /// Reads all parameters.
 pub(crate) fn params(function: &Function, report: &mut Report) -> Vec<Param> {
     let mut params: Vec<_> = function.sig.inputs.iter().enumerate().map(|(index, input)| param(index, input, report)).collect();
     if params.iter().any(|param| matches!(&param.kind, Kind::Object(object) if object.receiver)) {
-        // The patterns stay with the method that has the body; here, each parameter is only passed on.
+        // The patterns and what is about them stay with the method that has the body; here, each parameter is only passed on.
         for param in &mut params {
+            param.lints.clear();
             let outer = &param.outer;
             if let Some((pat, _)) = &mut param.typed {
                 *pat =
@@ -120,23 +132,9 @@ fn param(index: usize, input: &FnArg, report: &mut Report) -> Param {
     match input {
         FnArg::Receiver(receiver) => {
             let (attrs, singleton) = without_singleton(&receiver.attrs);
-            let kind = match &receiver.kind {
-                ReceiverKind::Reference(_, _, Some(_)) => {
-                    let ty = Type::Verbatim(Ident::new("Self", receiver.self_token.span).into_token_stream());
-                    Kind::Object(Box::new(Object { form: Form::Exclusive, ty, optional: false, singleton, receiver: true }))
-                }
-                ReceiverKind::Reference(..) => Kind::Receiver,
-                _ => {
-                    report.at(
-                        receiver,
-                        "a body may run more than once, so it cannot take `self` by value: write `&mut self` for a persistent \
-                         object, or `&self`",
-                    );
-                    Kind::Wrong
-                }
-            };
+            let kind = receiver_kind(receiver, singleton, report);
             check_singleton(singleton, &kind, receiver, report);
-            Param { kind, attrs, typed: None, outer: hidden("key") }
+            Param { kind, attrs, lints: Vec::new(), typed: None, outer: hidden("key") }
         }
         FnArg::Typed(typed) => {
             let (attrs, singleton) = without_singleton(&typed.attrs);
@@ -145,21 +143,53 @@ fn param(index: usize, input: &FnArg, report: &mut Report) -> Param {
             let outer = match &*typed.pat {
                 Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => {
                     let mut outer = pat.ident.clone();
-                    // A key is not what the user's code means by this name. What is captured is.
-                    if !matches!(kind, Kind::Shared) {
+                    // A key is not what the user's code means by this name.
+                    if matches!(kind, Kind::Object(_)) {
                         outer.set_span(Span::mixed_site().located_at(outer.span()));
                     }
                     outer
                 }
                 _ => hidden("argument"),
             };
-            Param { kind, attrs, typed: Some(((*typed.pat).clone(), (*typed.ty).clone())), outer }
+            let (lints, attrs) = attrs.into_iter().partition(is_lint);
+            Param { kind, attrs, lints, typed: Some(((*typed.pat).clone(), (*typed.ty).clone())), outer }
         }
     }
 }
 
+fn receiver_kind(receiver: &Receiver, singleton: bool, report: &mut Report) -> Kind {
+    let typed = match &receiver.kind {
+        ReceiverKind::Typed(_, ty) => Some(bare(ty)),
+        _ => None,
+    };
+    let is_mutable = match (&receiver.kind, typed) {
+        (ReceiverKind::Reference(_, _, mutability), _) => mutability.is_some(),
+        (_, Some(Type::Reference(reference))) => reference.mutability.is_some(),
+        _ => {
+            let message = if typed.is_some_and(|ty| handle(ty).is_some()) {
+                "`self` cannot be a handle: write `&mut self`, or a parameter with another name, such as `this: Mut<Self>`"
+            } else {
+                "a body may run more than once, so it cannot take `self` by value: write `&mut self` for a persistent object, or \
+                 `&self`"
+            };
+            report.at(receiver, message);
+            return Kind::Wrong;
+        }
+    };
+    if !is_mutable {
+        return Kind::Receiver;
+    }
+    let ty = Type::Verbatim(Ident::new("Self", receiver.self_token.span).into_token_stream());
+    Kind::Object(Box::new(Object { form: Form::Exclusive, ty, optional: false, singleton, receiver: true }))
+}
+
+/// Whether an attribute sets the level of lints.
+pub(crate) fn is_lint(attr: &Attribute) -> bool {
+    ["allow", "warn", "deny", "expect", "forbid"].iter().any(|name| attr.path().is_ident(name))
+}
+
 /// Takes off `#[singleton]`, which is ours.
-fn without_singleton(attrs: &[Attribute]) -> (Vec<Attribute>, bool) {
+pub(crate) fn without_singleton(attrs: &[Attribute]) -> (Vec<Attribute>, bool) {
     let rest: Vec<_> = attrs.iter().filter(|attr| !attr.path().is_ident("singleton")).cloned().collect();
     let singleton = rest.len() < attrs.len();
     (rest, singleton)
@@ -267,14 +297,17 @@ fn is_named(ty: &Type, name: &str) -> bool {
 
 /// What can be told not to be persistent from its name alone.
 fn plain(ty: &Type) -> Option<String> {
-    // Only what nobody gives to a struct of theirs. For others, the compiler knows better whether they are persistent.
-    const PLAIN: [&str; 17] = [
+    const PLAIN: [&str; 28] = [
         "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32",
-        "f64",
+        "f64", "String", "Vec", "VecDeque", "HashMap", "HashSet", "BTreeMap", "BTreeSet", "Box", "Rc", "Arc", "PathBuf",
     ];
     match ty {
         Type::Path(path) => {
-            let last = path.path.segments.last()?.ident.to_string();
+            let (first, last) = (&path.path.segments.first()?.ident, path.path.segments.last()?.ident.to_string());
+            // A path such as `self::String` is to a type of the user's own.
+            if path.path.segments.len() > 1 && first != "std" {
+                return None;
+            }
             PLAIN.contains(&&*last).then(|| format!("`{last}`"))
         }
         Type::Slice(_) => Some("a slice".to_owned()),
