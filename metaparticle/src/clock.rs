@@ -1,6 +1,8 @@
 //! Time, as a parameter: the system's, or one that a test moves by hand.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::sync::{Mutex, thread};
@@ -16,6 +18,10 @@ pub trait Clock: Send + Sync + 'static {
     /// Returns after `timeout`, when the thread is unparked, or earlier.
     fn park(&self, timeout: Duration) {
         thread::park_timeout(timeout);
+    }
+    /// As `sleep`, in a future, on any executor.
+    fn delay(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(futures_timer::Delay::new(duration))
     }
 }
 
@@ -88,6 +94,11 @@ impl Clock for ManualClock {
 
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
+    }
+
+    fn delay(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.advance(duration);
+        Box::pin(std::future::ready(()))
     }
 
     fn park(&self, timeout: Duration) {

@@ -219,7 +219,8 @@ impl Limits {
 pub enum Answer<'a, T> {
     /// The answer.
     Ready(Result<T>),
-    /// A future that brings it. Dropping the future gives up waiting; it does not undo what was sent.
+    /// A future that brings it. Nothing is sent before it is first polled. Dropping it afterwards gives up waiting; it does not
+    /// undo what was sent.
     Later(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
 }
 

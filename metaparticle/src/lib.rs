@@ -164,7 +164,8 @@ pub use metaparticle_derive::persistent;
 /// | anything else | passed through; by value, it is cloned for each attempt | as declared |
 ///
 /// It returns any `Result<R, E>` with `E: From<metaparticle::Error>`. `Err` and a panic roll back. Called inside another
-/// transaction of the same store, it joins it.
+/// transaction of the same store, it joins it. It may be an `async fn`: then the waiting is async, on any executor, and the body
+/// holds no `.await`.
 ///
 /// Options: `attempts = 3`, `timeout = "2s"` (`ms`, `s`, `m`), `durability = eventual` or `immediate`, `read_only` (a change is an
 /// error), `crate = path`. Where the function joins another one, that one's `attempts`, `timeout` and `durability` hold.

@@ -102,3 +102,11 @@ pub fn run<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Result<Out>) ->
         Err(error) => Out::from_error(error),
     }
 }
+
+/// Runs the body of a transactional `async fn` on the current store of the task that polls it first.
+pub async fn run_async<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Result<Out>) -> Out {
+    match current() {
+        Ok(store) => crate::transaction::run_async(store, options, |tx| body(tx).unwrap_or_else(Out::from_error)).await,
+        Err(error) => Out::from_error(error),
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) use self::plan::{Place, Plan};
 use self::record::SchemaRecord;
 pub use self::record::StoredField;
 use crate::encoding::{Encoded, FieldSet, RecordFields, compose_record};
-use crate::engine::{Engine, RecordKey, Request, Seen, Version, Write};
+use crate::engine::{Engine, RecordKey, Seen, Version, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, describe, schema_key};
 use crate::persistent::{Persistent, stored_name};
@@ -214,9 +214,7 @@ impl TypeInfo {
     /// Reads the type's schemas from the store.
     fn refresh(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<()> {
         let key = schema_key(&self.name);
-        let none = Seen::default();
-        let request = Request { compare: &none, read: std::slice::from_ref(&key), ..waiter.request() };
-        let reply = waiter.wait(engine.execute(request))?;
+        let reply = waiter.alone(engine, Seen::NOTHING, std::slice::from_ref(&key), &[])?;
         let Some(record) = reply.read.into_iter().next().flatten() else { return Ok(()) };
         let content =
             SchemaRecord::decode(&record.bytes).map_err(|error| error.within(format!("the schema of {}", self.name)))?;
@@ -228,11 +226,16 @@ impl TypeInfo {
             );
             return Err(Error::new(ErrorKind::Incompatible, message));
         }
+        self.accept(Some(record.version), content);
+        Ok(())
+    }
+
+    /// Takes over what the store has of the type.
+    fn accept(&self, version: Option<Version>, content: SchemaRecord) {
         let schema =
             |(number, stored): (usize, &Vec<StoredField>)| Arc::new(Schema::new(number as u32, stored.clone(), &self.own));
         let schemas = content.schemas.iter().enumerate().map(schema).collect();
-        *self.known.write() = Known { version: Some(record.version), record: content, schemas };
-        Ok(())
+        *self.known.write() = Known { version, record: content, schemas };
     }
 
     /// Adds a schema, unless somebody else changes the list meanwhile; either way it is read again.
@@ -246,8 +249,12 @@ impl TypeInfo {
         let key = schema_key(&self.name);
         let compare = Seen { records: vec![(key.clone(), version)], ..Seen::default() };
         let write = [Write { key, bytes: Some(content.encode()?.into()) }];
-        waiter.wait(engine.execute(Request { compare: &compare, write: &write, ..waiter.request() }))?;
-        self.refresh(engine, waiter)
+        let reply = waiter.alone(engine, &compare, &[], &write)?;
+        if !reply.differs.is_empty() {
+            return self.refresh(engine, waiter);
+        }
+        self.accept(reply.version, content);
+        Ok(())
     }
 }
 

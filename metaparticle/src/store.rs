@@ -17,11 +17,11 @@ pub use self::current::{Entered, open, scoped};
 use self::stats::Counters;
 pub use self::stats::Stats;
 use crate::clock::Clock;
-use crate::engine::{Answer, CommitId, Engine, Request, Seen, Stamp};
+use crate::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Types;
 use crate::sync::{Mutex, block_on};
-use crate::transaction::{HotKeys, TransactionOptions, Tx, run};
+use crate::transaction::{HotKeys, Log, TransactionOptions, Tx, run, run_async};
 
 /// What a program opens, and runs transactions on.
 ///
@@ -132,6 +132,41 @@ impl Store {
         run(self, options, body)
     }
 
+    /// As [`transaction`](Store::transaction), for async code: the same as a `#[transactional]` function that is an `async fn`.
+    ///
+    /// The body does not wait for anything itself. Where the engine has to be waited for, the body is ended, and run again once the
+    /// engine has answered; that is the same attempt. It works on any executor, and never blocks its thread. A future that is dropped
+    /// before its commit was sent leaves no trace; one that is dropped later may have committed.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, Result, Store};
+    /// # #[persistent(default)] struct Visits { count: u64 }
+    /// # async fn visit(store: &Store) -> Result<u64> {
+    /// store
+    ///     .transaction_async(|tx| {
+    ///         let mut home = tx.get_mut::<Visits>("home")?;
+    ///         home.count += 1;
+    ///         Ok(home.count)
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    pub fn transaction_async<R, E: From<Error>, Body: Fn(&Tx) -> Result<R, E>>(
+        &self,
+        body: Body,
+    ) -> impl Future<Output = Result<R, E>> + use<R, E, Body> {
+        run_async(self.clone(), TransactionOptions::new(), body)
+    }
+
+    /// As [`transaction_async`](Store::transaction_async), with options.
+    pub fn transaction_async_with<R, E: From<Error>, Body: Fn(&Tx) -> Result<R, E>>(
+        &self,
+        options: TransactionOptions,
+        body: Body,
+    ) -> impl Future<Output = Result<R, E>> + use<R, E, Body> {
+        run_async(self.clone(), options, body)
+    }
+
     /// Calls `f` with this store in place of the default one, on this thread.
     ///
     /// ```
@@ -218,7 +253,7 @@ impl Store {
     }
 
     pub(crate) fn waiter(&self, deadline: Duration) -> Waiter<'_> {
-        Waiter { clock: self.clock(), deadline }
+        Waiter { clock: self.clock(), deadline, log: None }
     }
 
     pub(crate) fn random_seed(&self) -> u64 {
@@ -246,18 +281,32 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Waits for an engine's answers on this thread, up to a deadline.
+/// Waits for an engine's answers: on this thread, up to a deadline; or, for an attempt in a future, with its log.
 pub(crate) struct Waiter<'a> {
     clock: &'a dyn Clock,
     deadline: Duration,
+    log: Option<&'a Log>,
 }
 
-impl Waiter<'_> {
+impl<'a> Waiter<'a> {
+    /// The same, for an attempt that cannot wait on this thread.
+    pub(crate) fn with_log(self, log: Option<&'a Log>) -> Self {
+        Self { log, ..self }
+    }
+
     pub(crate) fn wait<T>(&self, answer: Answer<'_, T>) -> Result<T> {
         match answer {
             Answer::Ready(result) => result,
             Answer::Later(future) => block_on(future, self.clock, Some(self.deadline))
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline"))),
+        }
+    }
+
+    /// A minitransaction that has nothing to do with what the attempt reads.
+    pub(crate) fn alone(&self, engine: &dyn Engine, compare: &Seen, read: &[RecordKey], write: &[Write]) -> Result<Reply> {
+        match self.log {
+            Some(log) => log.alone(engine, compare, read, write),
+            None => self.wait(engine.execute(Request { compare, read, write, ..self.request() })),
         }
     }
 

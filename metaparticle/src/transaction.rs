@@ -4,9 +4,11 @@ mod attempt;
 mod commit;
 mod hot_keys;
 mod lend;
+mod log;
 mod options;
 mod outcome;
 mod run;
+mod run_async;
 mod scan;
 
 use std::fmt;
@@ -16,9 +18,11 @@ use std::time::SystemTime;
 pub(crate) use self::attempt::Attempt;
 pub(crate) use self::hot_keys::HotKeys;
 pub(crate) use self::lend::Taken;
+pub(crate) use self::log::Log;
 pub use self::options::{RetryPolicy, TransactionOptions};
 pub use self::outcome::Outcome;
 pub(crate) use self::run::run;
+pub(crate) use self::run_async::run_async;
 pub use self::scan::{Keys, Range};
 
 use crate::Result;
@@ -221,7 +225,7 @@ impl Tx {
     /// not called it.
     ///
     /// With [`Durability::Eventual`](crate::Durability::Eventual), a transaction that uses this waits for the disk.
-    pub fn after_commit(&self, effect: impl FnOnce() + 'static) {
+    pub fn after_commit(&self, effect: impl FnOnce() + Send + 'static) {
         self.attempt.after_commit(Box::new(effect));
     }
 }

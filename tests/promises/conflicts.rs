@@ -1,8 +1,8 @@
 //! What happens after a conflict is decided by the transaction, not by the error that a body returns.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use metaparticle::{Result, Store, Tx, transactional};
@@ -123,41 +123,41 @@ fn now_and_random_are_the_same_in_every_attempt(engine: &str) {
 
 fn after_commit_runs_once(engine: &str) {
     let store = TestStore::new(engine);
-    let sent = std::rc::Rc::new(std::cell::Cell::new(0));
+    let sent = Arc::new(AtomicU64::new(0));
     store
         .transaction(|tx| {
             tx.get_mut::<Counter>("n")?.n += 1;
             let (sent, seen) = (sent.clone(), store.clone());
             // It may use the store: the transaction has ended.
-            tx.after_commit(move || sent.set(sent.get() + seen.run(|| count("n")).expect("counts")));
+            tx.after_commit(move || drop(sent.fetch_add(seen.run(|| count("n")).expect("counts"), Ordering::SeqCst)));
             if tx.attempt() < 3 {
                 meanwhile(&store, "n");
             }
             metaparticle::Ok(())
         })
         .expect("commits");
-    assert_eq!(sent.get(), 3, "once, and after the commit");
+    assert_eq!(sent.load(Ordering::SeqCst), 3, "once, and after the commit");
 }
 
 fn after_commit_does_not_run_for_what_is_rolled_back(engine: &str) {
     #[transactional]
-    fn nested(tx: &Tx, sent: &std::rc::Rc<std::cell::Cell<u64>>, fail: bool) -> Result<()> {
+    fn nested(tx: &Tx, sent: &Arc<AtomicU64>, fail: bool) -> Result<()> {
         let sent = sent.clone();
-        tx.after_commit(move || sent.set(sent.get() + 1));
+        tx.after_commit(move || drop(sent.fetch_add(1, Ordering::SeqCst)));
         if fail { tx.get::<Account>("nobody").map(drop) } else { Ok(()) }
     }
     let store = TestStore::new(engine);
     let _entered = store.enter();
-    let sent = std::rc::Rc::new(std::cell::Cell::new(0));
+    let sent = Arc::new(AtomicU64::new(0));
     nested(&sent, true).expect_err("fails");
-    assert_eq!(sent.get(), 0);
+    assert_eq!(sent.load(Ordering::SeqCst), 0);
     store
         .transaction(|_tx| {
             nested(&sent, true).expect_err("fails");
             nested(&sent, false)
         })
         .expect("commits");
-    assert_eq!(sent.get(), 1);
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
 fn arguments_are_fresh_in_every_attempt(engine: &str) {

@@ -106,9 +106,8 @@ fn what_was_read_is_given_away_when_it_is_durable() {
 
 #[test]
 fn a_range_that_was_read_is_given_away_when_it_is_durable() {
-    let keys = |store: &Store| {
-        store.transaction(|tx| Ok::<_, Error>(tx.keys::<crate::Counter>(..).filter(Result::is_ok).count()))
-    };
+    let keys =
+        |store: &Store| store.transaction(|tx| Ok::<_, Error>(tx.keys::<crate::Counter>(..).filter(Result::is_ok).count()));
     assert_eq!(is_held_back(keys).expect("counts"), 1);
 }
 

@@ -37,6 +37,11 @@ impl TestStore {
         Self { store, _folder: folder }
     }
 
+    /// A store that needs nothing to last as long.
+    pub fn on(store: Store) -> Self {
+        Self { store, _folder: None }
+    }
+
     /// A new store on the engine with this name.
     pub fn new(engine: &str) -> Self {
         Self::with(engine, |settings| settings)
@@ -80,6 +85,8 @@ mod docs {
     struct Objects;
     #[doc = include_str!("../../docs/guide/evolution.md")]
     struct Evolution;
+    #[doc = include_str!("../../docs/guide/async.md")]
+    struct Async;
     #[doc = include_str!("../../docs/guide/transactions.md")]
     struct Transactions;
     #[doc = include_str!("../../docs/guide/side-effects.md")]

@@ -1,4 +1,4 @@
-//! A body does not wait.
+//! A body does not wait; also not that of an `async fn`.
 
 use metaparticle::{persistent, transactional, Result};
 
@@ -12,7 +12,7 @@ struct Visits {
 }
 
 #[transactional]
-fn visit(page: &mut Visits) -> Result<()> {
+async fn visit(page: &mut Visits) -> Result<()> {
     page.count = fetch().await;
     Ok(())
 }

@@ -136,6 +136,8 @@ pub(super) fn sibling(private: &TokenStream, function: &Function, params: &[Para
     let attrs = function.attrs.iter().filter(|attr| is_for_body(attr));
     let mut sig = function.sig.clone();
     sig.ident = sibling_name(function);
+    // The waiting is done around the body.
+    sig.asyncness = None;
     for (input, param) in sig.inputs.iter_mut().zip(params) {
         match input {
             FnArg::Receiver(receiver) => {

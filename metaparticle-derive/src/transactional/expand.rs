@@ -29,12 +29,16 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
     };
     let private = krate.private_at(at_returned);
     let options = options.to_tokens(&function.sig.ident.unraw().to_string());
+    let (run, waited) = match function.sig.asyncness {
+        None => (quote_spanned!(at_returned=> run), None),
+        Some(_) => (quote_spanned!(at_returned=> run_async), Some(quote_spanned!(at_returned=> .await))),
+    };
     let run = quote_spanned! {at_returned=>
-        #private::run(#options, |#tx: &#root::Tx| {
+        #private::#run(#options, |#tx: &#root::Tx| {
             #prefetch
             #(#loads)*
             ::core::result::Result::Ok(#body)
-        })
+        }) #waited
     };
     quote! {
         // What the caller passes for an object is ours to choose, and the lifetimes of objects are the transaction's.

@@ -27,12 +27,6 @@ fn check_modifiers(function: &Function, report: &mut Report) {
     if let Some(attr) = function.attrs.iter().find(is_ours) {
         report.at(attr, "the function is transactional already: remove one of the two attributes");
     }
-    if let Some(token) = &sig.asyncness {
-        report.at(
-            token,
-            "a transactional `async fn` is not supported yet: write `fn`; an async caller can use its runtime's `spawn_blocking`",
-        );
-    }
     if let Some(token) = &sig.constness {
         report.at(token, "a transactional function uses a store, so it cannot be `const`: remove `const`");
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::hot_keys::Turn;
+use super::log::Log;
 use crate::durability::Durability;
 use crate::encoding::{Encoded, FieldSet, FieldWriter};
 use crate::engine::{Differs, Record, RecordKey, Request, Seen, Stamp};
@@ -37,6 +38,11 @@ pub(crate) struct Attempt {
     fixed: Fixed,
     number: u32,
     pub(super) state: RefCell<State>,
+    /// The decoded objects that handles for reading share, each with the slot's generation that it is of. They cannot leave the
+    /// thread, so they are not part of the state.
+    shared: RefCell<HashMap<usize, Shared>>,
+    /// What was answered so far, for an attempt in a future.
+    log: Option<Log>,
 }
 
 pub(super) struct State {
@@ -60,7 +66,9 @@ pub(super) struct State {
     pub(super) turn: Option<Turn>,
 }
 
-type Effect = Box<dyn FnOnce()>;
+type Shared = (u32, Rc<dyn Any>);
+
+pub(super) type Effect = Box<dyn FnOnce() + Send>;
 
 /// Why an attempt cannot be committed.
 #[derive(Clone, Debug)]
@@ -77,6 +85,15 @@ pub(crate) struct Conflict {
     pub(super) objects: Vec<String>,
 }
 
+/// An attempt whose body has ended; it can go to another thread.
+pub(super) struct Ended {
+    store: Store,
+    fixed: Fixed,
+    number: u32,
+    pub(super) state: State,
+    pub(super) log: Log,
+}
+
 /// An object in an attempt.
 pub(super) struct Slot {
     pub(super) info: Arc<TypeInfo>,
@@ -89,8 +106,8 @@ pub(super) struct Slot {
     pub(super) read_existence: bool,
     /// Whether a handle for writing is out.
     pub(super) lent: bool,
-    /// The decoded object that handles for reading share.
-    pub(super) shared: Option<Rc<dyn Any>>,
+    /// Which content it has: one more with each change.
+    pub(super) generation: u32,
 }
 
 #[derive(Clone)]
@@ -103,7 +120,7 @@ pub(super) enum Current {
 
 #[derive(Clone)]
 pub(super) struct Change {
-    pub(super) fields: Rc<Encoded>,
+    pub(super) fields: Arc<Encoded>,
     /// Fields whose bytes are other than before.
     pub(super) changed: FieldSet,
     /// Fields that were given a value without being read, changed or not.
@@ -120,15 +137,10 @@ impl Slot {
             Current::Changed(_) => true,
         }
     }
-
-    /// Whether a handle for reading is out.
-    pub(super) fn is_shared(&self) -> bool {
-        self.shared.as_ref().is_some_and(|object| Rc::strong_count(object) > 1)
-    }
 }
 
 impl Attempt {
-    pub(super) fn new(store: Store, fixed: Fixed, number: u32, turn: Option<Turn>) -> Self {
+    pub(super) fn new(store: Store, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Self {
         let state = State {
             slots: Vec::new(),
             index: HashMap::new(),
@@ -142,7 +154,46 @@ impl Attempt {
             interrupted: None,
             turn,
         };
-        Self { store, fixed, number, state: RefCell::new(state) }
+        Self { store, fixed, number, state: RefCell::new(state), shared: RefCell::default(), log }
+    }
+
+    /// The decoded object that handles for reading share, if there is one.
+    pub(super) fn shared(&self, index: usize) -> Option<Rc<dyn Any>> {
+        let generation = self.state.borrow().slots[index].generation;
+        let shared = self.shared.borrow();
+        shared.get(&index).filter(|(of, _)| *of == generation).map(|(_, object)| object.clone())
+    }
+
+    pub(super) fn set_shared(&self, index: usize, object: Rc<dyn Any>) {
+        let generation = self.state.borrow().slots[index].generation;
+        self.shared.borrow_mut().insert(index, (generation, object));
+    }
+
+    /// Whether a handle for reading is out.
+    fn is_shared(&self, index: usize) -> bool {
+        // One for the list, and one that was just taken out of it.
+        self.shared(index).is_some_and(|object| Rc::strong_count(&object) > 2)
+    }
+
+    /// What is left when the body has ended.
+    pub(super) fn end(self) -> Ended {
+        Ended {
+            store: self.store,
+            fixed: self.fixed,
+            number: self.number,
+            state: self.state.into_inner(),
+            log: self.log.unwrap_or_default(),
+        }
+    }
+
+    /// Puts together again what `end` gave.
+    pub(super) fn resume(ended: Ended) -> Self {
+        let Ended { store, fixed, number, state, log } = ended;
+        Self { store, fixed, number, state: RefCell::new(state), shared: RefCell::default(), log: Some(log) }
+    }
+
+    pub(super) fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -166,11 +217,11 @@ impl Attempt {
     }
 
     pub(super) fn take_effects(&self) -> Vec<Effect> {
-        std::mem::take(&mut self.state.borrow_mut().effects)
+        self.state.borrow_mut().take_effects()
     }
 
     pub(super) fn waiter(&self) -> Waiter<'_> {
-        self.store.waiter(self.fixed.deadline)
+        self.store.waiter(self.fixed.deadline).with_log(self.log.as_ref())
     }
 
     pub(super) fn object<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<String> {
@@ -206,13 +257,15 @@ impl Attempt {
             return Err(error);
         }
         self.check_key_sizes(&missing)?;
-        self.queue_for_hot_keys(&missing);
         let read: Vec<RecordKey> = missing.iter().map(|(_, key)| key.clone()).collect();
-        let waiter = self.waiter();
-        let reply = {
-            let state = self.state.borrow();
-            let request = Request { compare: &state.seen, read: &read, ..waiter.request() };
-            waiter.wait(self.store.engine().execute(request))
+        let reply = match &self.log {
+            Some(log) => log.read(self.store.engine(), &read),
+            None => {
+                self.queue_for_hot_keys(&missing);
+                let (state, waiter) = (self.state.borrow(), self.waiter());
+                let request = Request { compare: &state.seen, read: &read, ..waiter.request() };
+                waiter.wait(self.store.engine().execute(request))
+            }
         };
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
         self.check_differs(&reply.differs)?;
@@ -227,6 +280,9 @@ impl Attempt {
 
     /// Whether the attempt can still come to something.
     pub(super) fn check(&self) -> Result<()> {
+        if self.log.as_ref().is_some_and(Log::is_pending) {
+            return Err(Error::new(ErrorKind::Conflict, "the body is run again when the engine has answered"));
+        }
         let doom = self.state.borrow().doom.clone();
         match doom {
             None => Ok(()),
@@ -326,7 +382,7 @@ impl Attempt {
                 false
             }
         };
-        let change = Change { fields: Rc::new(fields), changed: all, assigned: all, whole };
+        let change = Change { fields: Arc::new(fields), changed: all, assigned: all, whole };
         self.state.borrow_mut().set_current(index, Current::Changed(change));
         Ok(())
     }
@@ -360,7 +416,7 @@ impl Attempt {
     pub(super) fn check_free<T: Persistent>(&self, index: usize, key: &ObjectKey<T>, verb: &str) -> Result<()> {
         let (lent, shared) = {
             let slot = &self.state.borrow().slots[index];
-            (slot.lent, slot.is_shared())
+            (slot.lent, self.is_shared(index))
         };
         if !lent && !shared {
             return Ok(());
@@ -398,7 +454,7 @@ impl State {
             read_fields: FieldSet::NONE,
             read_existence: false,
             lent: false,
-            shared: None,
+            generation: 0,
         });
         index
     }
@@ -410,7 +466,7 @@ impl State {
     pub(super) fn set_current(&mut self, index: usize, current: Current) {
         let slot = &mut self.slots[index];
         let before = std::mem::replace(&mut slot.current, current);
-        slot.shared = None;
+        slot.generation += 1;
         self.undo.push((index, before));
     }
 }
@@ -451,7 +507,7 @@ impl Drop for Nested<'_> {
         }
         for (index, before) in state.undo.drain(self.undo..).rev() {
             state.slots[index].current = before;
-            state.slots[index].shared = None;
+            state.slots[index].generation += 1;
         }
         state.effects.truncate(self.effects);
         // What the panic cut short is undone now.
@@ -471,6 +527,10 @@ impl State {
 }
 
 impl State {
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
     pub(super) fn has_effects(&self) -> bool {
         !self.effects.is_empty()
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Waiter;
 
 /// How often a commit is rebased before it counts as a conflict, so that it cannot lose for ever.
-const REBASES: u32 = 16;
+pub(super) const REBASES: u32 = 16;
 
 /// What became of an attempt.
 pub(super) enum Committed {
@@ -34,66 +34,72 @@ impl Attempt {
 
     fn wait_durable(&self, stamp: Stamp) -> Result<()> {
         let answer = self.store.engine().durable(stamp);
-        self.waiter().wait(answer).map_err(|error| {
-            if error.is_timeout() {
-                let message = format!(
-                    "`{}` has been committed, but the disk did not confirm it before the deadline; it is not known whether \
-                     it survives a crash",
-                    self.fixed().name
-                );
-                return Error::with_source(ErrorKind::Indeterminate, message, error);
-            }
-            error
-        })
+        self.waiter().wait(answer).map_err(|error| unconfirmed(self.fixed().name, error))
     }
 
     /// Commits what the body has changed.
     pub(super) fn commit(&self) -> Result<Committed> {
-        self.check_all_returned()?;
         for round in 0..=REBASES {
-            let write = self.writes(round > 0)?;
-            if write.is_empty() {
-                // What was read was current together when the last of it was read: that is when this transaction happened.
-                return self.finish_reading();
-            }
-            self.check_limits(&write)?;
-            self.check_deadline()?;
+            let Some(write) = self.prepare(round)? else { return self.finish_reading() };
             let reply = self.send(&write)?;
             if reply.differs.is_empty() {
-                self.store.counters().committed();
-                // Whoever waits for its turn need not wait for the disk.
-                self.state.borrow_mut().turn = None;
+                self.written();
                 return self.finish_writing(reply.durable_at);
             }
-            if round == REBASES || !self.rebase(&reply)? {
-                return Ok(Committed::Conflict(self.conflict(&reply.differs)));
+            if let Some(conflict) = self.rebase_or_conflict(&reply, round)? {
+                return Ok(Committed::Conflict(conflict));
             }
-            self.store.counters().rebased();
         }
         Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
+    }
+
+    /// What is to be written. `None`: nothing. Then what was read was current together when the last of it was read, and that is
+    /// when this transaction happened.
+    pub(super) fn prepare(&self, round: u32) -> Result<Option<Vec<Write>>> {
+        self.check_all_returned()?;
+        let write = self.writes(round > 0)?;
+        if write.is_empty() {
+            return Ok(None);
+        }
+        self.check_limits(&write)?;
+        self.check_deadline()?;
+        Ok(Some(write))
+    }
+
+    /// Everybody sees the changes now.
+    pub(super) fn written(&self) {
+        self.store.counters().committed();
+        // Whoever waits for its turn need not wait for the disk.
+        self.state.borrow_mut().turn = None;
+    }
+
+    /// What the commit is in conflict with, if it cannot be put on top of what others have committed.
+    pub(super) fn rebase_or_conflict(&self, reply: &Reply, round: u32) -> Result<Option<Conflict>> {
+        if round == REBASES || !self.rebase(reply)? {
+            return Ok(Some(self.conflict(&reply.differs)));
+        }
+        self.store.counters().rebased();
+        Ok(None)
     }
 
     fn send(&self, write: &[Write]) -> Result<Reply> {
         let state = self.state.borrow();
         let id = CommitId(self.store.random_id());
         let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
-        self.waiter().wait(self.store.engine().execute(request)).map_err(|error| match error.is_timeout() {
-            true => error.within(format!("`{}`", self.fixed().name)),
-            false => error,
-        })
+        self.waiter().wait(self.store.engine().execute(request)).map_err(|error| unknown_outcome(self.fixed().name, error))
     }
 
     fn finish_reading(&self) -> Result<Committed> {
         self.state.borrow_mut().turn = None;
         let stamp = self.state.borrow().durable_at;
-        if self.fixed().durability == Durability::Immediate || self.has_effects() {
+        if self.waits_for_disk() {
             self.wait_durable(stamp)?;
         }
         Ok(Committed::Done)
     }
 
     fn finish_writing(&self, stamp: Stamp) -> Result<Committed> {
-        if self.fixed().durability == Durability::Immediate || self.has_effects() {
+        if self.waits_for_disk() {
             self.wait_durable(stamp)?;
         } else {
             self.store.flush_at_exit(stamp);
@@ -249,9 +255,32 @@ impl Attempt {
         }))
     }
 
-    fn has_effects(&self) -> bool {
-        self.state.borrow().has_effects()
+    /// Whether the result is held back until it is durable.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.fixed().durability == Durability::Immediate || self.state.borrow().has_effects()
     }
+}
+
+/// The error of a commit that was not answered in time: it may have been sent.
+pub(super) fn unknown_outcome(name: &str, error: Error) -> Error {
+    if !error.is_timeout() {
+        return error;
+    }
+    let message =
+        format!("the engine did not answer the commit of `{name}` before the deadline; it is not known whether it was made");
+    Error::with_source(ErrorKind::Indeterminate, message, error)
+}
+
+/// The error of a commit that the disk did not confirm in time.
+pub(super) fn unconfirmed(name: &str, error: Error) -> Error {
+    if !error.is_timeout() {
+        return error;
+    }
+    let message = format!(
+        "`{name}` has been committed, but the disk did not confirm it before the deadline; it is not known whether it survives a \
+         crash"
+    );
+    Error::with_source(ErrorKind::Indeterminate, message, error)
 }
 
 /// Those of `fields` whose bytes in `change` are not what `base` has.

@@ -62,9 +62,14 @@ impl HotKeys {
         self.tickets.load(Ordering::Relaxed) > 0 && self.shard(key).lock().contains_key(key)
     }
 
-    /// Waits for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
-    pub(crate) fn acquire(self: &Arc<Self>, mut keys: Vec<RecordKey>, clock: &dyn Clock, patience: Duration) -> Option<Turn> {
+    /// Waits on this thread for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
+    pub(crate) fn acquire(self: &Arc<Self>, keys: Vec<RecordKey>, clock: &dyn Clock, patience: Duration) -> Option<Turn> {
         let deadline = clock.now().saturating_add(patience);
+        block_on(self.clone().turn(keys), clock, Some(deadline))
+    }
+
+    /// The turn on each of `keys`, when it has come. Dropping the future leaves the queues.
+    pub(crate) async fn turn(self: Arc<Self>, mut keys: Vec<RecordKey>) -> Turn {
         keys.sort();
         keys.dedup();
         let mut turn = Turn { queues: self.clone(), held: Vec::with_capacity(keys.len()) };
@@ -73,9 +78,9 @@ impl HotKeys {
             self.tickets.fetch_add(1, Ordering::Relaxed);
             // From here on, dropping `turn` leaves the queue.
             turn.held.push((key.clone(), ticket.clone()));
-            block_on(poll_fn(|context| self.poll_turn(&key, &ticket, context)), clock, Some(deadline))?;
+            poll_fn(|context| self.poll_turn(&key, &ticket, context)).await;
         }
-        Some(turn)
+        turn
     }
 
     /// Ready when the ticket has the turn.

@@ -1,6 +1,7 @@
 //! Giving objects into the body's hands, and taking them back.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Current, Doom};
 use crate::encoding::{Encoded, FieldReader, FieldSet, Source};
@@ -13,19 +14,18 @@ impl Attempt {
     /// The object, for reading. All handles for reading share one.
     pub(crate) fn share<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Rc<T>> {
         let index = self.slot(key)?;
-        {
+        let lent = {
             let slot = &mut self.state.borrow_mut().slots[index];
             slot.read_existence = true;
             slot.read_fields = FieldSet::ALL;
-            if !slot.lent
-                && let Some(Ok(object)) = slot.shared.clone().map(Rc::downcast::<T>)
-            {
-                return Ok(object);
-            }
+            slot.lent
+        };
+        if !lent && let Some(Ok(object)) = self.shared(index).map(Rc::downcast::<T>) {
+            return Ok(object);
         }
         self.check_free(index, key, "read")?;
         let object = Rc::new(self.decode(index, key)?);
-        self.state.borrow_mut().slots[index].shared = Some(object.clone());
+        self.set_shared(index, object.clone());
         Ok(object)
     }
 
@@ -37,7 +37,7 @@ impl Attempt {
         let object = self.decode(index, key)?;
         let slot = &mut self.state.borrow_mut().slots[index];
         slot.lent = true;
-        slot.shared = None;
+        slot.generation += 1;
         Ok(Tracked::new(self, index, object))
     }
 
@@ -81,7 +81,7 @@ impl Attempt {
                     Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
                     Current::Base => (changed, tracked.assigned, false),
                 };
-                let change = Change { fields: Rc::new(fields), changed, assigned, whole };
+                let change = Change { fields: Arc::new(fields), changed, assigned, whole };
                 state.set_current(index, Current::Changed(change));
             }
             Some(Err(error)) => drop(state.doom.get_or_insert(Doom::Failed(error.within(name)))),

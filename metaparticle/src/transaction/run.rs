@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Tx;
 use super::attempt::{Attempt, Conflict, Doom, Fixed, Nested};
@@ -24,15 +25,19 @@ thread_local! {
 
 /// Runs `body` as a transaction of `store`, or as part of the one that is running.
 pub(crate) fn run<Out: Outcome>(store: &Store, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
-    let running = RUNNING.with_borrow(|running| running.iter().rfind(|attempt| attempt.store().is(store)).cloned());
-    match running {
+    match running(store) {
         Some(attempt) => run_nested(attempt, options, body),
         None => Transaction::new(store, options).run(body),
     }
 }
 
+/// The attempt of this store that is running on this thread.
+pub(super) fn running(store: &Store) -> Option<Rc<Attempt>> {
+    RUNNING.with_borrow(|running| running.iter().rfind(|attempt| attempt.store().is(store)).cloned())
+}
+
 /// Joins a running transaction. An error undoes only what `body` did.
-fn run_nested<Out: Outcome>(attempt: Rc<Attempt>, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
+pub(super) fn run_nested<Out: Outcome>(attempt: Rc<Attempt>, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
     if let Err(error) = attempt.check() {
         return Out::from_error(error);
     }
@@ -50,24 +55,24 @@ fn run_nested<Out: Outcome>(attempt: Rc<Attempt>, options: TransactionOptions, b
 }
 
 /// A transaction: one or more attempts.
-struct Transaction<'a> {
+pub(super) struct Transaction<'a> {
     store: &'a Store,
     retry: RetryPolicy,
-    fixed: Fixed,
+    pub(super) fixed: Fixed,
     /// What the last attempts had conflicts on, to queue for.
-    hot: Vec<RecordKey>,
+    pub(super) hot: Vec<RecordKey>,
     last_conflict: Option<Conflict>,
 }
 
 /// What comes after an attempt.
-enum Next<Out> {
+pub(super) enum Next<Out> {
     Return(Out),
     Fail(Error),
     RunAgain(Conflict),
 }
 
 impl<'a> Transaction<'a> {
-    fn new(store: &'a Store, options: TransactionOptions) -> Self {
+    pub(super) fn new(store: &'a Store, options: TransactionOptions) -> Self {
         let settings = store.settings();
         let mut retry = settings.retry;
         retry.attempts = options.attempts.or(retry.attempts);
@@ -94,7 +99,6 @@ impl<'a> Transaction<'a> {
                 Next::RunAgain(conflict) => conflict,
             };
             number += 1;
-            self.store.counters().conflicted();
             match self.prepare(number, conflict) {
                 Ok(next_turn) => turn = next_turn,
                 Err(error) => return Out::from_error(error),
@@ -104,27 +108,40 @@ impl<'a> Transaction<'a> {
 
     /// Waits before attempt `number`: a random time, and for the turn on what others are changing too.
     fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<Option<Turn>> {
-        if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) {
-            return Err(self.gave_up(number - 1, &conflict));
+        let wait = self.wait_before(number, conflict)?;
+        if !wait.is_zero() {
+            self.store.clock().sleep(wait);
         }
-        let bound = self.retry.backoff_bound(number);
-        let left = self.fixed.deadline.saturating_sub(self.store.clock().now());
-        if left.is_zero() {
-            return Err(self.gave_up(number - 1, &conflict));
-        }
-        if !bound.is_zero() {
-            self.store.clock().sleep(self.store.random_below(bound).min(left));
-        }
-        self.hot.extend(conflict.keys.iter().cloned());
-        self.last_conflict = Some(conflict);
         if self.hot.is_empty() {
             return Ok(None);
         }
-        Ok(self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), self.fixed.courtesy.min(left)))
+        Ok(self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), self.patience()))
+    }
+
+    /// How long to wait before attempt `number`, if there is to be one.
+    pub(super) fn wait_before(&mut self, number: u32, conflict: Conflict) -> Result<Duration> {
+        self.store.counters().conflicted();
+        if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) || self.left().is_zero() {
+            return Err(self.gave_up(number - 1, &conflict));
+        }
+        self.hot.extend(conflict.keys.iter().cloned());
+        self.last_conflict = Some(conflict);
+        let bound = self.retry.backoff_bound(number);
+        Ok(if bound.is_zero() { bound } else { self.store.random_below(bound).min(self.left()) })
+    }
+
+    /// How much time is left.
+    pub(super) fn left(&self) -> Duration {
+        self.fixed.deadline.saturating_sub(self.store.clock().now())
+    }
+
+    /// How long to wait for a turn.
+    pub(super) fn patience(&self) -> Duration {
+        self.fixed.courtesy.min(self.left())
     }
 
     /// A transaction that ran out of time after a conflict failed because of the conflict.
-    fn explain(&self, error: Error, attempts: u32) -> Error {
+    pub(super) fn explain(&self, error: Error, attempts: u32) -> Error {
         match &self.last_conflict {
             Some(conflict) if error.is_timeout() => self.gave_up(attempts, conflict),
             _ => error,
@@ -142,18 +159,13 @@ impl<'a> Transaction<'a> {
     }
 
     fn attempt<Out: Outcome>(&self, number: u32, turn: Option<Turn>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
-        let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, number, turn));
+        let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, number, turn, None));
         self.store.counters().attempted();
-        let out = {
-            let _running = Running::start(attempt.clone());
-            body(&Tx::new(attempt.clone()))
+        let out = run_body(&attempt, body);
+        let out = match judge(attempt.doomed(), out) {
+            Ok(out) => out,
+            Err(next) => return next,
         };
-        match attempt.doomed() {
-            Some(Doom::Conflict(conflict)) => return Next::RunAgain(conflict),
-            Some(Doom::Failed(error)) if out.is_success() || error.is_timeout() => return Next::Fail(error),
-            Some(Doom::Failed(_)) => return Next::Return(out),
-            None => {}
-        }
         if !out.is_success() {
             // The error may tell of what was read, so it is held back like any result.
             return Next::Return(attempt.output_gate().map_or_else(Out::from_error, |()| out));
@@ -168,6 +180,22 @@ impl<'a> Transaction<'a> {
             Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
             Err(error) => Next::Fail(error),
         }
+    }
+}
+
+/// Runs the body of an attempt.
+pub(super) fn run_body<Out>(attempt: &Rc<Attempt>, body: &impl Fn(&Tx) -> Out) -> Out {
+    let _running = Running::start(attempt.clone());
+    body(&Tx::new(attempt.clone()))
+}
+
+/// What comes of what a body has returned, where the attempt cannot be committed; otherwise what it returned.
+pub(super) fn judge<Out: Outcome>(doom: Option<Doom>, out: Out) -> std::result::Result<Out, Next<Out>> {
+    match doom {
+        Some(Doom::Conflict(conflict)) => Err(Next::RunAgain(conflict)),
+        Some(Doom::Failed(error)) if out.is_success() || error.is_timeout() => Err(Next::Fail(error)),
+        Some(Doom::Failed(_)) => Err(Next::Return(out)),
+        None => Ok(out),
     }
 }
 

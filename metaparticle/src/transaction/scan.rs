@@ -98,9 +98,13 @@ impl Attempt {
     fn scan<T: Persistent>(&self, range: &KeyRange, with_objects: bool) -> Result<(VecDeque<RecordKey>, KeyRange)> {
         self.check()?;
         let info = self.info::<T>()?;
-        let page = {
-            let state = self.state.borrow();
-            self.waiter().wait(self.store.engine().scan(&state.seen, range, PAGE))
+        let engine = self.store.engine();
+        let page = match self.log() {
+            Some(log) => log.scan(engine, range, PAGE, with_objects),
+            None => {
+                let state = self.state.borrow();
+                self.waiter().wait(engine.scan(&state.seen, range, PAGE))
+            }
         };
         let page = page.map_err(|error| match error.is_corrupt() {
             true => error.within(format!("a range of {} keys", info.name)),

@@ -1,0 +1,249 @@
+//! What an attempt in a future has been answered, so that its body can be run again from the beginning without asking again.
+//!
+//! A body cannot wait. Where the engine does not answer at once, the body ends with an error that nobody sees, the future waits for
+//! the answer, and the body is run again: up to the same place, it is answered from here. Every answer is of an instant at which all
+//! earlier ones were found current, so that what a body sees was current together.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::durability::Durability;
+use crate::engine::Write;
+use crate::engine::{
+    Answer, CommitId, Differs, Engine, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A call of the engine that could not be answered at once.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    /// Reads records, consistently with all that was answered before.
+    Read(Vec<RecordKey>),
+    /// Reads a page, consistently with all that was answered before.
+    Scan { range: KeyRange, limit: usize, with_objects: bool },
+    /// Something on its own: reads or writes the schemas of a type.
+    Alone { compare: Seen, read: Vec<RecordKey>, write: Vec<Write>, id: CommitId },
+}
+
+/// The answers of an attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    content: RefCell<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    records: HashMap<RecordKey, Option<Record>>,
+    pages: Vec<(Call, Page)>,
+    /// Used once each: what they were is kept elsewhere.
+    alone: Vec<(Call, Reply)>,
+    /// All records and pages, as the engine is asked to compare them.
+    seen: Seen,
+    durable_at: Stamp,
+    pending: Option<Call>,
+    differs: Option<Differs>,
+}
+
+impl Log {
+    /// What has to be asked before the body can go on.
+    pub(super) fn take_pending(&self) -> Option<Call> {
+        self.content.borrow_mut().pending.take()
+    }
+
+    /// Whether the body was ended because something has to be asked.
+    pub(super) fn is_pending(&self) -> bool {
+        self.content.borrow().pending.is_some()
+    }
+
+    /// Has the future ask before the body is run on.
+    pub(super) fn suspend(&self, call: Call) -> Error {
+        self.content.borrow_mut().pending.get_or_insert(call);
+        Error::new(ErrorKind::Conflict, "the body is run again when the engine has answered")
+    }
+
+    /// All keys that were read.
+    pub(super) fn keys(&self) -> Vec<RecordKey> {
+        self.content.borrow().seen.records.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.content.borrow().seen.records.is_empty() && self.content.borrow().pages.is_empty()
+    }
+
+    /// The records of `keys`, if they are known or the engine answers at once.
+    pub(super) fn read(&self, engine: &dyn Engine, keys: &[RecordKey]) -> Result<Reply> {
+        let missing: Vec<RecordKey> = {
+            let content = self.content.borrow();
+            keys.iter().filter(|key| !content.records.contains_key(*key)).cloned().collect()
+        };
+        if !missing.is_empty() && !self.ask_now(engine, &Call::Read(missing.clone()))? {
+            return Err(self.suspend(Call::Read(missing)));
+        }
+        let content = self.content.borrow();
+        let read = keys.iter().map(|key| content.records.get(key).cloned().flatten()).collect();
+        let differs = content.differs.clone().unwrap_or_default();
+        Ok(Reply { read, differs, version: None, stamp: content.seen.stamp, durable_at: content.durable_at })
+    }
+
+    /// A page, if it is known or the engine answers at once.
+    pub(super) fn scan(&self, engine: &dyn Engine, range: &KeyRange, limit: usize, with_objects: bool) -> Result<Page> {
+        let call = Call::Scan { range: range.clone(), limit, with_objects };
+        let find = || self.content.borrow().pages.iter().find(|(known, _)| known.is(&call)).map(|(_, page)| page.clone());
+        if let Some(page) = find() {
+            return Ok(page);
+        }
+        if !self.ask_now(engine, &call)? {
+            return Err(self.suspend(call));
+        }
+        let differs = self.content.borrow().differs.clone();
+        match (find(), differs) {
+            (Some(page), None) => Ok(page),
+            (_, differs) => {
+                let (stamp, durable_at) = (Stamp(0), Stamp(0));
+                Ok(Page { records: Vec::new(), range: range.clone(), differs: differs.unwrap_or_default(), stamp, durable_at })
+            }
+        }
+    }
+
+    /// Something on its own, if it was answered or is now.
+    pub(crate) fn alone(&self, engine: &dyn Engine, compare: &Seen, read: &[RecordKey], write: &[Write]) -> Result<Reply> {
+        let id = CommitId(fastrand::u128(..));
+        let call = Call::Alone { compare: compare.clone(), read: read.to_vec(), write: write.to_vec(), id };
+        let take = || {
+            let alone = &mut self.content.borrow_mut().alone;
+            let found = alone.iter().position(|(known, _)| known.is(&call))?;
+            Some(alone.swap_remove(found).1)
+        };
+        if let Some(reply) = take() {
+            return Ok(reply);
+        }
+        if !self.ask_now(engine, &call)? {
+            return Err(self.suspend(call));
+        }
+        take().ok_or_else(|| self.suspend(call.clone()))
+    }
+
+    /// Asks; whether the engine has answered at once.
+    fn ask_now(&self, engine: &dyn Engine, call: &Call) -> Result<bool> {
+        let seen = std::mem::take(&mut self.content.borrow_mut().seen);
+        let answer = match call {
+            Call::Read(keys) => {
+                ready(engine.execute(request(&seen, keys, &[], CommitId(0)))).map(|reply| reply.map(Answered::Reply))
+            }
+            Call::Scan { range, limit, .. } => ready(engine.scan(&seen, range, *limit)).map(|page| page.map(Answered::Page)),
+            Call::Alone { compare, read, write, id } => {
+                ready(engine.execute(request(compare, read, write, *id))).map(|reply| reply.map(Answered::Reply))
+            }
+        };
+        self.content.borrow_mut().seen = seen;
+        match answer {
+            None => Ok(false),
+            Some(answered) => {
+                self.note(call.clone(), answered?);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Asks and waits, in the future.
+    pub(super) async fn perform(&mut self, engine: &dyn Engine, call: Call) -> Result<()> {
+        // Taken out, so that nothing but this is borrowed while it waits.
+        let seen = std::mem::take(&mut self.content.get_mut().seen);
+        let answered = match &call {
+            Call::Read(keys) => wait(engine.execute(request(&seen, keys, &[], CommitId(0)))).await.map(Answered::Reply),
+            Call::Scan { range, limit, .. } => wait(engine.scan(&seen, range, *limit)).await.map(Answered::Page),
+            Call::Alone { compare, read, write, id } => {
+                wait(engine.execute(request(compare, read, write, *id))).await.map(Answered::Reply)
+            }
+        };
+        self.content.get_mut().seen = seen;
+        self.note(call, answered?);
+        Ok(())
+    }
+
+    fn note(&self, call: Call, answered: Answered) {
+        let content = &mut *self.content.borrow_mut();
+        match (call, answered) {
+            (Call::Read(keys), Answered::Reply(reply)) => {
+                content.advance(reply.stamp, reply.durable_at, reply.differs);
+                for (key, record) in keys.into_iter().zip(reply.read) {
+                    content.add(key, record);
+                }
+            }
+            (call @ Call::Scan { with_objects, .. }, Answered::Page(page)) => {
+                content.advance(page.stamp, page.durable_at, page.differs.clone());
+                if !page.differs.is_empty() {
+                    return;
+                }
+                let keys = page.records.iter().map(|(key, _)| key.clone()).collect();
+                content.seen.ranges.push(SeenRange { range: page.range.clone(), keys });
+                if with_objects {
+                    page.records.iter().for_each(|(key, record)| content.add(key.clone(), Some(record.clone())));
+                }
+                content.pages.push((call, page));
+            }
+            (call, Answered::Reply(reply)) => content.alone.push((call, reply)),
+            (_, Answered::Page(_)) => {}
+        }
+    }
+}
+
+impl Content {
+    fn advance(&mut self, stamp: Stamp, durable_at: Stamp, differs: Differs) {
+        self.durable_at = self.durable_at.max(durable_at);
+        if differs.is_empty() {
+            self.seen.stamp = stamp;
+        } else {
+            self.differs = Some(differs);
+        }
+    }
+
+    fn add(&mut self, key: RecordKey, record: Option<Record>) {
+        if !self.records.contains_key(&key) {
+            self.seen.records.push((key.clone(), record.as_ref().map(|record| record.version)));
+            self.records.insert(key, record);
+        }
+    }
+}
+
+enum Answered {
+    Reply(Reply),
+    Page(Page),
+}
+
+impl Call {
+    /// Whether both ask for the same.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Read(one), Self::Read(other)) => one == other,
+            (Self::Scan { range, limit, with_objects }, Self::Scan { range: r, limit: l, with_objects: w }) => {
+                range == r && limit == l && with_objects == w
+            }
+            (Self::Alone { read, write, .. }, Self::Alone { read: r, write: w, .. }) => {
+                read == r
+                    && write.len() == w.len()
+                    && write.iter().zip(w).all(|(one, other)| one.key == other.key && one.bytes == other.bytes)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn request<'a>(compare: &'a Seen, read: &'a [RecordKey], write: &'a [Write], id: CommitId) -> Request<'a> {
+    Request { compare, read, write, id, durability: Durability::Eventual }
+}
+
+fn ready<T>(answer: Answer<'_, T>) -> Option<Result<T>> {
+    match answer {
+        Answer::Ready(result) => Some(result),
+        Answer::Later(_) => None,
+    }
+}
+
+/// Waits for an answer.
+pub(super) async fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
+    match answer {
+        Answer::Ready(result) => result,
+        Answer::Later(future) => future.await,
+    }
+}

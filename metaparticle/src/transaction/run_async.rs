@@ -1,0 +1,237 @@
+//! The loop in a future: run the body, wait for the engine where it has to be waited for, commit, and after a conflict again.
+//!
+//! The body and everything around it that cannot leave the thread live within one call of `poll`; what is kept over an `.await` can.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Tx;
+use super::attempt::{Attempt, Doom, Effect, Ended, Fixed};
+use super::commit::{Committed, REBASES, unconfirmed, unknown_outcome};
+use super::hot_keys::Turn;
+use super::log::{Call, Log, wait};
+use super::options::TransactionOptions;
+use super::outcome::Outcome;
+use super::run::{Next, Transaction, judge, run_body, run_nested, running};
+use crate::clock::Clock;
+use crate::engine::{CommitId, RecordKey, Reply, Request, Stamp, Write};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
+
+/// Runs `body` as a transaction of `store`, without blocking the thread.
+pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
+    // Polled inside of a body, it is a part of that transaction, and that one does the waiting.
+    if let Some(out) = running(&store).map(|attempt| run_nested(attempt, options, &body)) {
+        return out;
+    }
+    let mut transaction = Transaction::new(&store, options);
+    let (mut number, mut turn, mut known) = (1, None, Vec::new());
+    loop {
+        let attempt = AsyncAttempt { store: &store, fixed: transaction.fixed, number };
+        let conflict = match attempt.run(turn.take(), &mut known, &body).await {
+            Next::Return(out) => return out,
+            Next::Fail(error) => return Out::from_error(transaction.explain(error, number)),
+            Next::RunAgain(conflict) => conflict,
+        };
+        number += 1;
+        let pause = match transaction.wait_before(number, conflict) {
+            Ok(pause) => pause,
+            Err(error) => return Out::from_error(error),
+        };
+        if !pause.is_zero() {
+            store.clock().delay(pause).await;
+        }
+        if !transaction.hot.is_empty() {
+            let patience = transaction.patience();
+            turn = within(store.clock(), patience, store.hot_keys().clone().turn(transaction.hot.clone())).await;
+        }
+    }
+}
+
+/// One attempt, in a future.
+struct AsyncAttempt<'a> {
+    store: &'a Store,
+    fixed: Fixed,
+    number: u32,
+}
+
+/// What became of a body.
+// Moved once for each run of a body.
+#[allow(clippy::large_enum_variant)]
+enum Ran<Out> {
+    /// It has ended.
+    Ended(Ended, Option<Doom>, Out),
+    /// Something has to be asked before it can go on.
+    Asks(Call, Log, Option<Turn>),
+    Failed(Error),
+}
+
+impl AsyncAttempt<'_> {
+    /// `known`: the keys that the last attempt has read, to read them at once; afterwards, those that this one has.
+    async fn run<Out: Outcome>(&self, turn: Option<Turn>, known: &mut Vec<RecordKey>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
+        self.store.counters().attempted();
+        let (mut log, mut turn) = (Log::default(), turn);
+        if !known.is_empty()
+            && let Err(error) = self.perform(&mut log, Call::Read(std::mem::take(known))).await
+        {
+            return Next::Fail(error);
+        }
+        let (ended, doom, out) = loop {
+            let call;
+            match self.run_body(log, turn.take(), body) {
+                Ran::Ended(ended, doom, out) => break (ended, doom, out),
+                Ran::Failed(error) => return Next::Fail(error),
+                Ran::Asks(asked, so_far, held) => (call, log, turn) = (asked, so_far, held),
+            }
+            if self.left().is_zero() {
+                return Next::Fail(self.too_late());
+            }
+            if log.is_empty() {
+                turn = self.queue(turn, &call).await;
+            }
+            if let Err(error) = self.perform(&mut log, call).await {
+                return Next::Fail(error);
+            }
+        };
+        known.extend(ended.log.keys());
+        let out = match judge(doom, out) {
+            Ok(out) => out,
+            Err(next) => return next,
+        };
+        if !out.is_success() {
+            // The error may tell of what was read, so it is held back like any result.
+            let stamp = ended.state.durable_at;
+            return Next::Return(self.durable(stamp).await.map_or_else(Out::from_error, |()| out));
+        }
+        match self.commit(ended).await {
+            Ok((Committed::Done, effects)) => {
+                effects.into_iter().for_each(|effect| effect());
+                Next::Return(out)
+            }
+            Ok((Committed::Conflict(conflict), _)) => Next::RunAgain(conflict),
+            Err(error) => Next::Fail(error),
+        }
+    }
+
+    /// Runs the body up to its end, or to where something has to be asked.
+    fn run_body<Out: Outcome>(&self, log: Log, turn: Option<Turn>, body: &impl Fn(&Tx) -> Out) -> Ran<Out> {
+        let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, self.number, turn, Some(log)));
+        let out = run_body(&attempt, body);
+        let doom = attempt.doomed();
+        let Ok(attempt) = Rc::try_unwrap(attempt) else {
+            return Ran::Failed(Error::new(ErrorKind::Borrowed, "a handle was leaked, so what was changed is not known"));
+        };
+        let mut ended = attempt.end();
+        match ended.log.take_pending() {
+            None => Ran::Ended(ended, doom, out),
+            Some(call) => Ran::Asks(call, std::mem::take(&mut ended.log), ended.state.turn.take()),
+        }
+    }
+
+    /// Where others already queue for what is read first, an attempt would only get in their way.
+    async fn queue(&self, turn: Option<Turn>, call: &Call) -> Option<Turn> {
+        let Call::Read(keys) = call else { return turn };
+        let queues = self.store.hot_keys();
+        let hot: Vec<RecordKey> = keys.iter().filter(|key| queues.is_hot(key)).cloned().collect();
+        if turn.is_some() || hot.is_empty() {
+            return turn;
+        }
+        within(self.store.clock(), self.fixed.courtesy.min(self.left()), queues.clone().turn(hot)).await
+    }
+
+    async fn perform(&self, log: &mut Log, call: Call) -> Result<()> {
+        let performed = within(self.store.clock(), self.left(), log.perform(self.store.engine(), call)).await;
+        performed.unwrap_or_else(|| Err(self.too_late()))
+    }
+
+    fn left(&self) -> Duration {
+        self.fixed.deadline.saturating_sub(self.store.clock().now())
+    }
+
+    fn too_late(&self) -> Error {
+        let message = format!("`{}` took longer than its timeout; nothing was written", self.fixed.name);
+        Error::new(ErrorKind::Timeout, message)
+    }
+
+    async fn durable(&self, stamp: Stamp) -> Result<()> {
+        let durable = within(self.store.clock(), self.left(), wait(self.store.engine().durable(stamp))).await;
+        durable.unwrap_or_else(|| Err(self.too_late())).map_err(|error| unconfirmed(self.fixed.name, error))
+    }
+
+    /// As `Attempt::commit`.
+    async fn commit(&self, mut ended: Ended) -> Result<(Committed, Vec<Effect>)> {
+        let mut round = 0;
+        while round <= REBASES {
+            let (prepared, waits);
+            (ended, prepared, waits) = on_attempt(ended, |attempt| (attempt.prepare(round), attempt.waits_for_disk()));
+            if let Some(call) = ended.log.take_pending() {
+                self.perform(&mut ended.log, call).await?;
+                continue;
+            }
+            let Some(write) = prepared? else {
+                ended.state.turn = None;
+                if waits {
+                    self.durable(ended.state.durable_at).await?;
+                }
+                return Ok((Committed::Done, ended.state.take_effects()));
+            };
+            let reply = self.send(&mut ended, &write).await?;
+            if reply.differs.is_empty() {
+                (ended, ..) = on_attempt(ended, |attempt| (attempt.written(), ()));
+                match waits {
+                    true => self.durable(reply.durable_at).await?,
+                    false => self.store.flush_at_exit(reply.durable_at),
+                }
+                return Ok((Committed::Done, ended.state.take_effects()));
+            }
+            let conflict;
+            (ended, conflict, ..) = on_attempt(ended, |attempt| (attempt.rebase_or_conflict(&reply, round), ()));
+            if let Some(call) = ended.log.take_pending() {
+                // A schema that is not known yet; the reply is asked for again.
+                self.perform(&mut ended.log, call).await?;
+                continue;
+            }
+            if let Some(conflict) = conflict? {
+                return Ok((Committed::Conflict(conflict), Vec::new()));
+            }
+            round += 1;
+        }
+        Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
+    }
+
+    async fn send(&self, ended: &mut Ended, write: &[Write]) -> Result<Reply> {
+        let id = CommitId(self.store.random_id());
+        let compare = std::mem::take(&mut ended.state.seen);
+        let request = Request { compare: &compare, read: &[], write, id, durability: self.fixed.durability };
+        let reply = within(self.store.clock(), self.left(), wait(self.store.engine().execute(request))).await;
+        ended.state.seen = compare;
+        reply.unwrap_or_else(|| Err(self.too_late())).map_err(|error| unknown_outcome(self.fixed.name, error))
+    }
+}
+
+/// Calls `f` on the attempt again, within one poll.
+fn on_attempt<R, S>(ended: Ended, f: impl FnOnce(&Attempt) -> (R, S)) -> (Ended, R, S) {
+    let attempt = Attempt::resume(ended);
+    let (result, second) = f(&attempt);
+    (attempt.end(), result, second)
+}
+
+/// The future's result, or `None` if it takes longer.
+async fn within<T>(clock: &dyn Clock, patience: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let deadline = clock.now().saturating_add(patience);
+    // Most futures are ready at once, and need no timer.
+    let mut delay = None;
+    poll_fn(|context| {
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        let delay = pin!(delay.get_or_insert_with(|| futures_timer::Delay::new(patience)));
+        let over = clock.now() >= deadline || delay.poll(context).is_ready();
+        if over { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
+}

@@ -1,0 +1,171 @@
+//! An engine in memory that never answers at once, counts what it is asked, and can be made to hold its answers back.
+
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
+use metaparticle::{Result, Store, conformance};
+
+pub(crate) struct Later {
+    memory: Box<dyn Engine>,
+    calls: Arc<Calls>,
+}
+
+/// What the engine was asked, and what holds its answers back.
+#[derive(Default)]
+pub(crate) struct Calls {
+    reads: AtomicU64,
+    commits: AtomicU64,
+    hold: Mutex<Hold>,
+    before_commit: Mutex<Option<Hook>>,
+    before_read: Mutex<Option<(Vec<u8>, Hook)>>,
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Hold {
+    all: bool,
+    commits: bool,
+    /// How many answers may be given although they are held.
+    released: u64,
+    waiting: Vec<Waker>,
+}
+
+impl Later {
+    pub(crate) fn store() -> (Store, Arc<Calls>) {
+        let calls = Arc::new(Calls::default());
+        (Store::with_engine(Self { memory: conformance::memory_engine(), calls: calls.clone() }), calls)
+    }
+
+    /// A store whose engine answers only when it is released.
+    pub(crate) fn held_store() -> (Store, Arc<Calls>) {
+        let (store, calls) = Self::store();
+        calls.hold.lock().expect("no panic").all = true;
+        (store, calls)
+    }
+
+    /// Answers after the next poll at the earliest.
+    fn later<'a, T: Send + 'a>(&'a self, is_commit: bool, answer: impl FnOnce() -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
+        let calls = &self.calls;
+        Answer::Later(Box::pin(async move {
+            let mut polled = false;
+            poll_fn(|context| {
+                if std::mem::replace(&mut polled, true) {
+                    return calls.may_answer(is_commit, context.waker());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            now(answer())
+        }))
+    }
+}
+
+fn now<T>(answer: Answer<'_, T>) -> Result<T> {
+    match answer {
+        Answer::Ready(result) => result,
+        Answer::Later(_) => panic!("memory answers at once"),
+    }
+}
+
+impl Calls {
+    fn may_answer(&self, is_commit: bool, waker: &Waker) -> Poll<()> {
+        let mut hold = self.hold.lock().expect("no panic");
+        if !(hold.all || hold.commits && is_commit) {
+            return Poll::Ready(());
+        }
+        if hold.released > 0 {
+            hold.released -= 1;
+            return Poll::Ready(());
+        }
+        hold.waiting.push(waker.clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn release(&self) {
+        let mut hold = self.hold.lock().expect("no panic");
+        hold.released = 1;
+        hold.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    pub(crate) fn release_all(&self) {
+        let mut hold = self.hold.lock().expect("no panic");
+        (hold.all, hold.commits) = (false, false);
+        hold.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    pub(crate) fn hold_commits(&self) {
+        self.hold.lock().expect("no panic").commits = true;
+    }
+
+    pub(crate) fn before_commit(&self, f: impl FnOnce() + Send + 'static) {
+        *self.before_commit.lock().expect("no panic") = Some(Box::new(f));
+    }
+
+    /// Calls `f` before a record whose key contains `key` is read.
+    pub(crate) fn before_read(&self, key: &str, f: impl FnOnce() + Send + 'static) {
+        *self.before_read.lock().expect("no panic") = Some((key.into(), Box::new(f)));
+    }
+
+    fn hook(&self, request: &Request<'_>) {
+        let hook = if request.write.is_empty() {
+            let mut before = self.before_read.lock().expect("no panic");
+            let reads = |part: &[u8]| request.read.iter().any(|key| key.windows(part.len()).any(|window| window == part));
+            before.take_if(|(key, _)| reads(key)).map(|(_, hook)| hook)
+        } else {
+            self.before_commit.lock().expect("no panic").take()
+        };
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    pub(crate) fn reset(&self) {
+        self.reads.store(0, Ordering::SeqCst);
+        self.commits.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+}
+
+impl Engine for Later {
+    fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
+        let is_commit = !request.write.is_empty();
+        self.later(is_commit, move || {
+            self.calls.hook(&request);
+            let counter = if is_commit { &self.calls.commits } else { &self.calls.reads };
+            counter.fetch_add(1, Ordering::SeqCst);
+            self.memory.execute(request)
+        })
+    }
+    fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
+        self.later(false, move || {
+            self.calls.reads.fetch_add(1, Ordering::SeqCst);
+            self.memory.scan(compare, range, limit)
+        })
+    }
+    fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
+        self.memory.watch(compare)
+    }
+    fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
+        self.memory.durable(stamp)
+    }
+    fn limits(&self) -> Limits {
+        self.memory.limits()
+    }
+}
+
+/// Polls a future once.
+pub(crate) fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop()))
+}
