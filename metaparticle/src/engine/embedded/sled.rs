@@ -17,7 +17,7 @@ use std::path::Path;
 use self::entry::{HEADS, Head, STATE_KEY, State, head_key, piece_key, record_key, split};
 use self::folder::{Folder, Stage, io_error};
 use self::guard::guarded;
-use super::map::{Group, OrderedMap};
+use super::map::{Found, Group, OrderedMap};
 use crate::engine::{KeyRange, Limits, Record, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Mutex;
@@ -187,14 +187,15 @@ impl OrderedMap for SledMap {
         value.map(|value| self.join(key, &value)).transpose()
     }
 
-    fn range(&self, range: &KeyRange, limit: usize) -> Result<Vec<(RecordKey, Record)>> {
+    fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>> {
         let mut heads = self.tree.range(head_key(&range.start)..head_key(&range.end));
         let mut found = Vec::new();
         while found.len() < limit {
             let next = guarded(ErrorKind::Corrupt, "could not read a range of records", || heads.next().transpose())?;
             let Some((head, value)) = next else { break };
             let key = record_key(&head).unwrap_or_default();
-            found.push((RecordKey::new(key), self.join(key, &value)?));
+            let record = if wanted(key) { Some(self.join(key, &value)?) } else { None };
+            found.push((RecordKey::new(key), record));
         }
         Ok(found)
     }

@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::super::Embedded;
 use super::super::map::{Group, OrderedMap};
+use super::super::tests::wait;
 use super::SledMap;
-use crate::engine::{KeyRange, Record, RecordKey, Version};
+use crate::durability::Durability;
+use crate::engine::{Answer, CommitId, Engine, KeyRange, Record, RecordKey, Request, Seen, Version, Write};
 use crate::error::{ErrorKind, Result};
+use crate::sync::{AtomicU64, Ordering, thread};
 
 const CACHE: u64 = 1 << 20;
 
@@ -39,7 +45,7 @@ fn get(map: &SledMap, key: &[u8]) -> Option<Vec<u8>> {
 
 fn keys(map: &SledMap, start: &[u8], end: &[u8]) -> Vec<Vec<u8>> {
     let range = KeyRange { start: RecordKey::new(start), end: RecordKey::new(end) };
-    map.range(&range, 1000).expect("reads").into_iter().map(|(key, _)| key.to_vec()).collect()
+    map.range(&range, 1000, &|_| false).expect("reads").into_iter().map(|(key, _)| key.to_vec()).collect()
 }
 
 #[test]
@@ -68,6 +74,38 @@ fn a_record_that_shrinks_or_goes_leaves_no_pieces() {
     apply(&map, 6, &[(b"a", None)]);
     assert_eq!(get(&map, b"a"), None);
     assert_eq!(map.tree.iter().count(), 1, "only the state is left");
+}
+
+/// A record in several pieces is never joined from two states of it.
+#[test]
+fn a_scan_beside_the_flusher_reads_whole_records() {
+    let folder = folder();
+    let map = open(&folder.path().join("store")).expect("opens");
+    let engine = Embedded::over(Arc::new(map), Duration::from_millis(1)).expect("starts");
+    let range = KeyRange { start: RecordKey::new(*b"a"), end: RecordKey::new(*b"z") };
+    let write = |key: u8, round: u64| {
+        let bytes = vec![round as u8; 10_000 + (round as usize * 7919) % 50_000];
+        let write = [Write { key: RecordKey::new([b'a' + key]), bytes: Some(bytes.into()) }];
+        let durability = Durability::Eventual;
+        wait(engine.execute(Request { compare: Seen::NOTHING, read: &[], write: &write, id: CommitId(1), durability }))
+    };
+    let writers = AtomicU64::new(2);
+    thread::scope(|scope| {
+        for writer in 0..2u8 {
+            let (write, writers) = (&write, &writers);
+            scope.spawn(move || {
+                let written: Result<Vec<_>> = (0..200).map(|round| write(writer * 4 + round as u8 % 4, round)).collect();
+                writers.fetch_sub(1, Ordering::Release);
+                written.expect("commits");
+            });
+        }
+        while writers.load(Ordering::Acquire) > 0 {
+            let Answer::Ready(page) = engine.scan(Seen::NOTHING, &range, 100) else { panic!("a scan is ready at once") };
+            for (key, record) in page.expect("a scan met a record that is being written").records {
+                assert!(*record.bytes == vec![record.bytes[0]; record.bytes.len()], "{key:?} is a mixture");
+            }
+        }
+    });
 }
 
 #[test]
