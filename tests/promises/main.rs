@@ -4,6 +4,7 @@ mod atomic;
 mod bounded;
 mod conflicts;
 mod evolution;
+mod failed_disk;
 mod isolation;
 mod nested;
 mod rebase;

@@ -94,11 +94,25 @@ impl Attempt {
 
     fn finish_writing(&self, stamp: Stamp) -> Result<Committed> {
         if self.fixed().durability == Durability::Immediate || self.has_effects() {
-            self.wait_durable(stamp)?;
+            self.wait_durable(stamp).map_err(|error| self.commit_is_open(error))?;
         } else {
             self.store.flush_at_exit(stamp);
         }
         Ok(Committed::Done)
+    }
+
+    /// A write that failed may be on disk all the same, and be found when the store is opened again. So whoever repeats the
+    /// transaction then must not be told that nothing was written.
+    fn commit_is_open(&self, error: Error) -> Error {
+        if error.is_indeterminate() {
+            return error;
+        }
+        let message = format!(
+            "`{}` has been committed, but its changes could not be made durable ({error}); it is not known whether they are \
+             found when the store is opened again",
+            self.fixed().name
+        );
+        Error::with_source(ErrorKind::Indeterminate, message, error)
     }
 
     fn check_all_returned(&self) -> Result<()> {
