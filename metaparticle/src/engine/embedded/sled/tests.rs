@@ -18,20 +18,20 @@ use crate::sync::{AtomicU64, Ordering, thread};
 
 const CACHE: u64 = 1 << 20;
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn open(path: &Path) -> Result<SledMap> {
+pub(super) fn open(path: &Path) -> Result<SledMap> {
     SledMap::open(path, CACHE)
 }
 
-fn bytes(n: u64, length: usize) -> Vec<u8> {
+pub(super) fn bytes(n: u64, length: usize) -> Vec<u8> {
     (0..length).map(|i| (i as u64 * 31 + n) as u8).collect()
 }
 
 /// Applies one commit; `None` removes.
-fn apply(map: &SledMap, commit: u64, changes: &[(&[u8], Option<Vec<u8>>)]) {
+pub(super) fn apply(map: &SledMap, commit: u64, changes: &[(&[u8], Option<Vec<u8>>)]) {
     let change = |(key, bytes): &(&[u8], Option<Vec<u8>>)| {
         let record = bytes.clone().map(|bytes| Record { version: Version::new(commit.into()), bytes: bytes.into() });
         (RecordKey::new(*key), record)
@@ -39,7 +39,7 @@ fn apply(map: &SledMap, commit: u64, changes: &[(&[u8], Option<Vec<u8>>)]) {
     map.apply(&Group { changes: changes.iter().map(change).collect(), last_commit: commit }).expect("applies");
 }
 
-fn get(map: &SledMap, key: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn get(map: &SledMap, key: &[u8]) -> Option<Vec<u8>> {
     map.get(key).expect("reads").map(|record| record.bytes.to_vec())
 }
 
@@ -212,7 +212,7 @@ fn a_new_store_is_for_its_owner_only() {
     assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o700);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("makes");
     for file in fs::read_dir(from).expect("lists").map(|file| file.expect("a file")) {
         let to = to.join(file.file_name());
