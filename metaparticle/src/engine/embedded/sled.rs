@@ -171,6 +171,9 @@ fn open_sled(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::D
         guarded(path, ErrorKind::Corrupt, "could not open its files", || config.flush_every_ms(None).open())
     };
     open().or_else(|error| {
+        if !error.is_corrupt() {
+            return Err(error);
+        }
         // A snapshot only makes opening faster, so a damaged one is no loss; nor are files that nothing was ever stored in.
         let mended = match folder.mark().stage {
             Stage::BeingMade => folder.put_unfinished_sled_aside()?,

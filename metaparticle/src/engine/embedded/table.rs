@@ -104,7 +104,11 @@ impl Table {
         Ok(Reply { read: read?, differs, version: None, stamp: Stamp(self.last), durable_at: Stamp(durable_at) })
     }
 
-    /// Makes the changes current and gives the commit its number.
+    /// Makes the changes current and gives the commit its number, which is the version of what it writes.
+    ///
+    /// Numbers go on from the newest commit on disk, over removals and reopening, so no version is used twice for a key. Those
+    /// of commits that a crash or a failed disk has lost are given again, and nobody can hold them: versions are known to
+    /// attempts only, an attempt keeps its engine alive, and there is no other engine on the folder until it has ended.
     pub(super) fn publish(&mut self, changes: &[Change]) -> u64 {
         self.last += 1;
         for Change { key, bytes, structural } in changes {

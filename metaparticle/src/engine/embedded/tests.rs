@@ -192,7 +192,8 @@ fn commits_that_wait_share_one_flush() {
     let first = put(&engine, "first", 1);
     assert!(is_pending(engine.durable(first.durable_at)));
     map.wait_until_flushing();
-    let last = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).last().expect("some");
+    let replies: Vec<_> = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).collect();
+    let last = replies.last().expect("some");
     assert!(is_pending(engine.durable(last.durable_at)));
     map.permit(2);
     wait(engine.durable(last.durable_at)).expect("is written");

@@ -54,6 +54,9 @@ fn files(path: &Path) -> Vec<PathBuf> {
     found.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
+/// Damages the first file; the second is the same of another store.
+type Damage = fn(&Path, &Path);
+
 #[test]
 fn any_damaged_file_is_an_error_that_names_the_store_or_has_no_effect() {
     let folder = folder();
@@ -65,13 +68,13 @@ fn any_damaged_file_is_an_error_that_names_the_store_or_has_no_effect() {
             apply(&open(path).expect("opens"), commit, &[(key, Some(bytes.clone()))]);
         }
     }
-    let damages: [(&str, &dyn Fn(&Path, &Path)); 6] = [
-        ("deleted", &|file, _| fs::remove_file(file).expect("removes")),
-        ("emptied", &|file, _| fs::write(file, "").expect("writes")),
-        ("halved", &|file, _| cut(file, |length| length / 2)),
-        ("cut", &|file, _| cut(file, |length| length.saturating_sub(1))),
-        ("of another store", &|file, other| drop(fs::copy(other, file))),
-        ("rubbish", &|file, _| fs::write(file, [0xa5; 999]).expect("writes")),
+    let damages: [(&str, Damage); 6] = [
+        ("deleted", |file, _| fs::remove_file(file).expect("removes")),
+        ("emptied", |file, _| fs::write(file, "").expect("writes")),
+        ("halved", |file, _| cut(file, |length| length / 2)),
+        ("cut", |file, _| cut(file, |length| length.saturating_sub(1))),
+        ("of another store", |file, other| drop(fs::copy(other, file))),
+        ("rubbish", |file, _| fs::write(file, [0xa5; 999]).expect("writes")),
     ];
     for file in files(path) {
         let file = file.strip_prefix(path).expect("is below");

@@ -129,9 +129,11 @@ fn what_is_not_a_store_is_refused_and_left_alone() {
     assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1, "something was added");
 }
 
+type Loss = fn(&Path);
+
 #[test]
 fn a_store_that_has_lost_its_files_is_recognised() {
-    let lose: [(&str, fn(&Path)); 3] = [
+    let lose: [(&str, Loss); 3] = [
         ("all", |path| fs::remove_dir_all(path.join("sled")).expect("removes")),
         ("data", |path| fs::remove_file(path.join("sled/db")).expect("removes")),
         ("cut", |path| fs::OpenOptions::new().write(true).open(path.join("sled/db")).and_then(|db| db.set_len(0)).expect("cuts")),
