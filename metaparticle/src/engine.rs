@@ -183,9 +183,9 @@ impl Differs {
 /// One page of a scan.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Records in key order, at most as many as asked for.
+    /// Records in key order, at most as many as asked for, and fewer where an engine ends the page early.
     pub records: Vec<(RecordKey, Record)>,
-    /// What was read: from the start of the range to its end or, when `records` ran into the limit, to just after its last.
+    /// What was read: from the start of the range to its end or, when the page ended before, to where it ended.
     pub range: KeyRange,
     /// Not empty: something seen before has changed, and `records` is empty.
     pub differs: Differs,

@@ -66,7 +66,8 @@ pub enum ErrorKind {
     Setup,
     /// The store is in use by another process.
     InUse,
-    /// The engine failed: an I/O error, a full disk. The store answers every call with this error until it is opened again.
+    /// The engine failed: an I/O error, a full disk. Nothing that this call changed was committed. The store answers every call
+    /// with this error until it is opened again.
     Engine,
 }
 

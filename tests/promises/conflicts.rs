@@ -129,7 +129,9 @@ fn after_commit_runs_once(engine: &str) {
             tx.get_mut::<Counter>("n")?.n += 1;
             let (sent, seen) = (sent.clone(), store.clone());
             // It may use the store: the transaction has ended.
-            tx.after_commit(move || drop(sent.fetch_add(seen.run(|| count("n")).expect("counts"), Ordering::SeqCst)));
+            tx.after_commit(move || {
+                sent.fetch_add(seen.run(|| count("n")).expect("counts"), Ordering::SeqCst);
+            });
             if tx.attempt() < 3 {
                 meanwhile(&store, "n");
             }
@@ -143,7 +145,9 @@ fn after_commit_does_not_run_for_what_is_rolled_back(engine: &str) {
     #[transactional]
     fn nested(tx: &Tx, sent: &Arc<AtomicU64>, fail: bool) -> Result<()> {
         let sent = sent.clone();
-        tx.after_commit(move || drop(sent.fetch_add(1, Ordering::SeqCst)));
+        tx.after_commit(move || {
+            sent.fetch_add(1, Ordering::SeqCst);
+        });
         if fail { tx.get::<Account>("nobody").map(drop) } else { Ok(()) }
     }
     let store = TestStore::new(engine);

@@ -5,6 +5,7 @@ mod bounded;
 mod conflicts;
 mod durable;
 mod evolution;
+mod failed_disk;
 mod isolation;
 mod nested;
 mod rebase;

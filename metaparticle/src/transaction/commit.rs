@@ -100,7 +100,7 @@ impl Attempt {
 
     fn finish_writing(&self, stamp: Stamp) -> Result<Committed> {
         if self.waits_for_disk() {
-            self.wait_durable(stamp)?;
+            self.wait_durable(stamp).map_err(|error| commit_is_open(self.fixed().name, error))?;
         } else {
             self.store.flush_at_exit(stamp);
         }
@@ -279,6 +279,19 @@ pub(super) fn unconfirmed(name: &str, error: Error) -> Error {
     let message = format!(
         "`{name}` has been committed, but the disk did not confirm it before the deadline; it is not known whether it survives a \
          crash"
+    );
+    Error::with_source(ErrorKind::Indeterminate, message, error)
+}
+
+/// The error of a commit whose write failed: it may be on disk all the same, and be found when the store is opened again. So whoever
+/// repeats the transaction then must not be told that nothing was written.
+pub(super) fn commit_is_open(name: &str, error: Error) -> Error {
+    if error.is_indeterminate() {
+        return error;
+    }
+    let message = format!(
+        "`{name}` has been committed, but its changes could not be made durable ({error}); it is not known whether they are found \
+         when the store is opened again"
     );
     Error::with_source(ErrorKind::Indeterminate, message, error)
 }

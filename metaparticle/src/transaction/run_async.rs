@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Tx;
 use super::attempt::{Attempt, Doom, Effect, Ended, Fixed};
-use super::commit::{Committed, REBASES, unconfirmed, unknown_outcome};
+use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, unknown_outcome};
 use super::hot_keys::Turn;
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
@@ -182,7 +182,7 @@ impl AsyncAttempt<'_> {
             if reply.differs.is_empty() {
                 (ended, ..) = on_attempt(ended, |attempt| (attempt.written(), ()));
                 match waits {
-                    true => self.durable(reply.durable_at).await?,
+                    true => self.durable(reply.durable_at).await.map_err(|error| commit_is_open(self.fixed.name, error))?,
                     false => self.store.flush_at_exit(reply.durable_at),
                 }
                 return Ok((Committed::Done, ended.state.take_effects()));

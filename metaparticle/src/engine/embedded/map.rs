@@ -16,13 +16,18 @@ pub(crate) struct Group {
     pub(crate) last_commit: u64,
 }
 
+/// A key in the map, with its record if that was wanted.
+pub(crate) type Found = (RecordKey, Option<Record>);
+
 /// An ordered map on disk.
 pub(crate) trait OrderedMap: Send + Sync + 'static {
-    /// The record of `key`, from a state that some `apply` left. A damaged record is an error that gives the key.
+    /// The record of `key`. A damaged record is an error that gives the key. Not called for a key that `apply` is changing,
+    /// so a record may be read in several steps.
     fn get(&self, key: &[u8]) -> Result<Option<Record>>;
 
-    /// Up to `limit` records of `range`, in key order.
-    fn range(&self, range: &KeyRange, limit: usize) -> Result<Vec<(RecordKey, Record)>>;
+    /// Up to `limit` keys of `range`, in order, with the records of those that are `wanted`; as with `get`, none of these is
+    /// being changed by `apply`.
+    fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>>;
 
     /// Makes the group's changes and its commit number durable, all or none, and returns when they survive a power cut.
     fn apply(&self, group: &Group) -> Result<()>;

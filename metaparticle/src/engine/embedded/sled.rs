@@ -6,18 +6,20 @@
 //! number and a digest inside, and by a checksum on every record.
 
 mod entry;
+#[cfg(test)]
+mod faults;
 mod folder;
 mod guard;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::entry::{HEADS, Head, STATE_KEY, State, head_key, piece_key, record_key, split};
 use self::folder::{Folder, Stage, io_error};
-use self::guard::guarded;
-use super::map::{Group, OrderedMap};
+use self::guard::{LastHandle, guarded};
+use super::map::{Found, Group, OrderedMap};
 use crate::engine::{KeyRange, Limits, Record, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Mutex;
@@ -32,7 +34,9 @@ pub(crate) struct SledMap {
     // Dropped in this order: sled's handles, then ours on its file, then the folder's lock.
     tree: ::sled::Tree,
     db: ::sled::Db,
+    _last: LastHandle,
     file: File,
+    path: PathBuf,
     writer: Mutex<Writer>,
     last_commit: u64,
 }
@@ -50,13 +54,17 @@ impl SledMap {
         let folder = Folder::open(path)?;
         folder.remove_unfinished_snapshots()?;
         folder.wait_for_sled_lock()?;
-        let db = open_sled(&folder, cache_bytes)?;
+        let opened = open_sled(path, &folder, cache_bytes)?;
+        let last = LastHandle::new(opened.clone());
+        let db = opened;
         let tree: ::sled::Tree = (*db).clone();
         let file = File::open(folder.sled_path().join("db")).map_err(|error| io_error(path, "its file is missing", error))?;
         let state = Self::recover_state(path, &tree, &folder)?;
         let last_commit = state.last_commit;
-        let map = Self { tree, db, file, writer: Mutex::new(Writer { folder, state, failed: None }), last_commit };
-        map.finish_opening(state)?;
+        let writer = Mutex::new(Writer { folder, state, failed: None });
+        let map = Self { tree, db, _last: last, file, path: path.to_owned(), writer, last_commit };
+        // An opening that has failed is not ended properly, and that of a new store has not made one.
+        map.finish_opening(state).inspect_err(|error| map.writer.lock().failed = Some(error.clone()))?;
         Ok(map)
     }
 
@@ -67,14 +75,14 @@ impl SledMap {
             let message = format!("the store {} is damaged: {what}; nothing was changed, restore it from a copy", path.display());
             Error::new(ErrorKind::Corrupt, message)
         };
-        let state = guarded(ErrorKind::Corrupt, "could not read its state", || tree.get(STATE_KEY))?;
+        let state = guarded(path, ErrorKind::Corrupt, "could not read its state", || tree.get(STATE_KEY))?;
         let Some(state) = state else {
             if mark.stage == Stage::BeingMade {
                 return Ok(State { store_id: mark.store_id, last_commit: 0, records: 0, digest: 0 });
             }
             return Err(damaged(format!("its files are empty or gone, and it had {} commits", mark.last_commit)));
         };
-        let state = State::decode(&state).map_err(|error| error.within(path.display()))?;
+        let state = State::decode(&state).map_err(|error| in_store(path, &error))?;
         if state.store_id != mark.store_id {
             return Err(damaged("its files are those of another store".to_owned()));
         }
@@ -83,7 +91,7 @@ impl SledMap {
             return Err(damaged(format!("its last commit is number {last}, and it had {marked}")));
         }
         if state.records <= ALWAYS_VERIFIED || mark.stage != Stage::Closed {
-            let (records, digest) = totals(tree)?;
+            let (records, digest) = totals(path, tree)?;
             if (records, digest) != (state.records, state.digest) {
                 return Err(damaged(format!("it has {records} records, and had {}", state.records)));
             }
@@ -93,7 +101,7 @@ impl SledMap {
 
     /// Makes sure that the store is there after a power cut, before anything is stored in it.
     fn finish_opening(&self, state: State) -> Result<()> {
-        guarded(ErrorKind::Engine, "could not write its state", || self.tree.insert(STATE_KEY, state.encode()))?;
+        guarded(&self.path, ErrorKind::Engine, "could not write its state", || self.tree.insert(STATE_KEY, state.encode()))?;
         self.sync()?;
         let mut writer = self.writer.lock();
         writer.folder.sync_names()?;
@@ -103,24 +111,23 @@ impl SledMap {
 
     /// sled's `flush` hands its buffers to the system, but does not sync the file.
     fn sync(&self) -> Result<()> {
-        guarded(ErrorKind::Engine, "could not write to disk", || self.db.flush())?;
-        self.file
-            .sync_data()
-            .map_err(|error| Error::with_source(ErrorKind::Engine, "the store failed: its file cannot be synced", error))
+        guarded(&self.path, ErrorKind::Engine, "could not write to disk", || self.db.flush())?;
+        self.file.sync_data().map_err(|error| io_error(&self.path, "its file cannot be synced", error))
     }
 
     fn join(&self, key: &[u8], value: &[u8]) -> Result<Record> {
-        Head::parse(key, value)?
-            .join(key, |index| guarded(ErrorKind::Corrupt, "could not read a record", || self.tree.get(piece_key(key, index))))
+        let piece =
+            |index| guarded(&self.path, ErrorKind::Corrupt, "could not read a record", || self.tree.get(piece_key(key, index)));
+        Head::parse(key, value).and_then(|head| head.join(key, piece)).map_err(|error| in_store(&self.path, &error))
     }
 
     /// Adds a change to the batch, and to the state.
     fn add(&self, batch: &mut ::sled::Batch, state: &mut State, key: &RecordKey, record: Option<&Record>) -> Result<()> {
         let head = head_key(key);
-        let old = guarded(ErrorKind::Engine, "could not read a record to replace", || self.tree.get(&head))?;
+        let old = guarded(&self.path, ErrorKind::Engine, "could not read a record to replace", || self.tree.get(&head))?;
         let mut old_pieces = 0;
         if let Some(value) = &old {
-            let old = Head::parse(key, value)?;
+            let old = Head::parse(key, value).map_err(|error| in_store(&self.path, &error))?;
             old_pieces = old.pieces;
             state.records = state.records.wrapping_sub(1);
             state.digest = state.digest.wrapping_sub(old.digest(key));
@@ -150,51 +157,64 @@ impl SledMap {
             self.add(&mut batch, &mut state, key, record.as_ref())?;
         }
         batch.insert(STATE_KEY, state.encode());
-        guarded(ErrorKind::Engine, "could not write", || self.tree.apply_batch(batch))?;
+        guarded(&self.path, ErrorKind::Engine, "could not write", || self.tree.apply_batch(batch))?;
         self.sync()?;
         writer.state = state;
         writer.folder.write_mark(Stage::Open, group.last_commit)
     }
 }
 
-fn open_sled(folder: &Folder, cache_bytes: u64) -> Result<::sled::Db> {
+fn open_sled(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::Db> {
     let open = || {
         let config = ::sled::Config::new().path(folder.sled_path()).cache_capacity(cache_bytes);
         // Its background thread only logs errors of syncing; we sync ourselves.
-        guarded(ErrorKind::Corrupt, "could not open its files", || config.flush_every_ms(None).open())
+        guarded(path, ErrorKind::Corrupt, "could not open its files", || config.flush_every_ms(None).open())
     };
     open().or_else(|error| {
-        // A snapshot only makes opening faster, so a damaged one is no loss.
-        if folder.put_snapshots_aside()? { open() } else { Err(error) }
+        if !error.is_corrupt() {
+            return Err(error);
+        }
+        // A snapshot only makes opening faster, so a damaged one is no loss; nor are files that nothing was ever stored in.
+        let mended = match folder.mark().stage {
+            Stage::BeingMade => folder.put_unfinished_sled_aside()?,
+            Stage::Open | Stage::Closed => folder.put_snapshots_aside()?,
+        };
+        if mended { open() } else { Err(error) }
     })
 }
 
+fn in_store(path: &Path, error: &Error) -> Error {
+    error.within(format!("the store {}", path.display()))
+}
+
 /// The number of records and their digest, by reading all of them.
-fn totals(tree: &::sled::Tree) -> Result<(u64, u64)> {
+fn totals(path: &Path, tree: &::sled::Tree) -> Result<(u64, u64)> {
     let (mut records, mut digest) = (0, 0u64);
     let mut heads = tree.range(HEADS);
-    while let Some(entry) = guarded(ErrorKind::Corrupt, "could not read its records", || heads.next().transpose())? {
+    while let Some(entry) = guarded(path, ErrorKind::Corrupt, "could not read its records", || heads.next().transpose())? {
         let key = record_key(&entry.0).unwrap_or_default();
         records += 1;
-        digest = digest.wrapping_add(Head::parse(key, &entry.1)?.digest(key));
+        let head = Head::parse(key, &entry.1).map_err(|error| in_store(path, &error))?;
+        digest = digest.wrapping_add(head.digest(key));
     }
     Ok((records, digest))
 }
 
 impl OrderedMap for SledMap {
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
-        let value = guarded(ErrorKind::Corrupt, "could not read a record", || self.tree.get(head_key(key)))?;
+        let value = guarded(&self.path, ErrorKind::Corrupt, "could not read a record", || self.tree.get(head_key(key)))?;
         value.map(|value| self.join(key, &value)).transpose()
     }
 
-    fn range(&self, range: &KeyRange, limit: usize) -> Result<Vec<(RecordKey, Record)>> {
+    fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>> {
         let mut heads = self.tree.range(head_key(&range.start)..head_key(&range.end));
         let mut found = Vec::new();
         while found.len() < limit {
-            let next = guarded(ErrorKind::Corrupt, "could not read a range of records", || heads.next().transpose())?;
+            let next = guarded(&self.path, ErrorKind::Corrupt, "could not read a range of records", || heads.next().transpose())?;
             let Some((head, value)) = next else { break };
             let key = record_key(&head).unwrap_or_default();
-            found.push((RecordKey::new(key), self.join(key, &value)?));
+            let record = if wanted(key) { Some(self.join(key, &value)?) } else { None };
+            found.push((RecordKey::new(key), record));
         }
         Ok(found)
     }

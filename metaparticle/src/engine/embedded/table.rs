@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::map::OrderedMap;
+use super::map::{Found, OrderedMap};
 use crate::Result;
 use crate::engine::{Differs, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, Stamp, Version};
+
+/// How many keys are read from the map at once.
+const PART: usize = 32;
+/// A page ends when its records have reached this size, lest a page of large records take as much memory as they do.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// One key's part of a commit.
 #[derive(Clone, Debug)]
@@ -83,8 +88,8 @@ impl Table {
         }
         for (index, seen) in seen.ranges.iter().enumerate() {
             // One more than was seen, to notice an additional key at the end.
-            let page = self.records(&seen.range, seen.keys.len() + 1)?;
-            if !page.0.iter().map(|(key, _)| key).eq(&seen.keys) {
+            let (found, _) = self.find(&seen.range, seen.keys.len() + 1, false)?;
+            if !found.iter().map(|(key, _)| key).eq(&seen.keys) {
                 differs.ranges.push(index);
             }
         }
@@ -99,7 +104,11 @@ impl Table {
         Ok(Reply { read: read?, differs, version: None, stamp: Stamp(self.last), durable_at: Stamp(durable_at) })
     }
 
-    /// Makes the changes current and gives the commit its number.
+    /// Makes the changes current and gives the commit its number, which is the version of what it writes.
+    ///
+    /// Numbers go on from the newest commit on disk, over removals and reopening, so no version is used twice for a key. Those
+    /// of commits that a crash or a failed disk has lost are given again, and nobody can hold them: versions are known to
+    /// attempts only, an attempt keeps its engine alive, and there is no other engine on the folder until it has ended.
     pub(super) fn publish(&mut self, changes: &[Change]) -> u64 {
         self.last += 1;
         for Change { key, bytes, structural } in changes {
@@ -129,7 +138,8 @@ impl Table {
         if !differs.is_empty() {
             return Ok(Page { records: Vec::new(), range: range.clone(), differs, stamp, durable_at: Stamp(0) });
         }
-        let (records, range) = self.records(range, limit)?;
+        let (found, range) = self.find(range, limit, true)?;
+        let records = found.into_iter().filter_map(|(key, record)| Some((key, record?))).collect();
         // Removals count too: the result says that their keys are not there.
         let pending = if self.map.is_some() && range.start < range.end {
             self.entries.range(range.start.clone()..range.end.clone()).map(|(_, entry)| entry.commit).max()
@@ -139,38 +149,50 @@ impl Table {
         Ok(Page { records, range, differs, stamp, durable_at: Stamp(pending.unwrap_or(0)) })
     }
 
-    /// Up to `limit` records of `range`, and the part of `range` that they are all of.
-    fn records(&self, range: &KeyRange, limit: usize) -> Result<(Vec<(RecordKey, Record)>, KeyRange)> {
-        if range.start >= range.end {
-            return Ok((Vec::new(), range.clone()));
-        }
-        let mut read = range.clone();
-        let mut records: BTreeMap<RecordKey, Record> = BTreeMap::new();
-        if let Some(map) = &self.map {
-            let page = map.range(range, limit)?;
-            if page.len() >= limit
-                && let Some((last, _)) = page.last()
-            {
-                read.end = just_after(last);
-            }
-            records.extend(page);
-        }
-        for (key, entry) in self.entries.range(read.start.clone()..read.end.clone()) {
-            match entry.record() {
-                Some(record) => records.insert(key.clone(), record),
-                None => records.remove(&**key),
+    /// Up to `limit` keys of `range`, and the part of `range` that they are all of, which ends early only at the limit or, with
+    /// the records, when these grow large.
+    fn find(&self, range: &KeyRange, limit: usize, with_records: bool) -> Result<(Vec<Found>, KeyRange)> {
+        let mut found: Vec<Found> = Vec::new();
+        // Read up to here. The map may have keys that are removed here, so that it takes more than one part of it.
+        let (mut read_to, mut bytes) = (range.start.clone(), 0);
+        while found.len() < limit && bytes < PAGE_BYTES && read_to < range.end {
+            let wanted = limit - found.len();
+            let (mut part, end) = self.find_part(&read_to, &range.end, wanted, with_records)?;
+            part.truncate(wanted);
+            read_to = match part.last() {
+                Some((last, _)) if part.len() == wanted => just_after(last),
+                _ => end,
             };
+            bytes += part.iter().filter_map(|(_, record)| record.as_ref()).map(|record| record.bytes.len()).sum::<usize>();
+            found.append(&mut part);
         }
-        let mut records: Vec<_> = records.into_iter().collect();
-        if records.len() > limit {
-            records.truncate(limit);
+        Ok((found, KeyRange { start: range.start.clone(), end: read_to.max(range.start.clone()) }))
+    }
+
+    /// Keys from `start` up to an end that is at most `end`, and that end: all of them or, in order, `wanted` at least.
+    fn find_part(
+        &self,
+        start: &RecordKey,
+        end: &RecordKey,
+        wanted: usize,
+        with_records: bool,
+    ) -> Result<(Vec<Found>, RecordKey)> {
+        let (mut end, mut found) = (end.clone(), Vec::new());
+        if let Some(map) = &self.map {
+            let limit = wanted.min(PART);
+            let range = KeyRange { start: start.clone(), end: end.clone() };
+            // What the flusher may be writing right now is in `entries`, and its state in the map is left alone.
+            found = map.range(&range, limit, &|key| with_records && !self.entries.contains_key(key))?;
+            if let Some((last, _)) = found.last().filter(|_| found.len() == limit) {
+                end = just_after(last);
+            }
+            found.retain(|(key, _)| !self.entries.contains_key(key));
         }
-        if records.len() == limit
-            && let Some((last, _)) = records.last()
-        {
-            read.end = just_after(last);
-        }
-        Ok((records, read))
+        let entries = self.entries.range(start.clone()..end.clone());
+        let records = entries.filter_map(|(key, entry)| Some((key.clone(), Some(entry.record()?))));
+        found.extend(records.take(wanted));
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok((found, end))
     }
 }
 

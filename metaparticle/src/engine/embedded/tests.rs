@@ -1,16 +1,18 @@
 //! The commit pipeline, over a map whose disk does what the test says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Embedded;
-use super::map::{Group, OrderedMap};
+use super::map::{Found, Group, OrderedMap};
 use crate::clock::SystemClock;
 use crate::durability::Durability;
-use crate::engine::{Answer, CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, Stamp, Write};
+use crate::engine::{
+    Answer, CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Write,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex, block_on, thread};
 
@@ -27,8 +29,19 @@ struct TestState {
     /// How many groups may still be applied.
     permits: usize,
     waiting: bool,
+    /// The keys of the group that waits.
+    applying: BTreeSet<RecordKey>,
     groups: Vec<(u64, usize)>,
     fails: bool,
+}
+
+impl TestState {
+    fn record(&self, key: &[u8]) -> Result<Option<Record>> {
+        if self.applying.contains(key) {
+            return Err(Error::new(ErrorKind::Corrupt, "the record is halfway between two states"));
+        }
+        Ok(self.records.get(key).cloned())
+    }
 }
 
 impl TestMap {
@@ -53,24 +66,27 @@ impl TestMap {
 
 impl OrderedMap for TestMap {
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
-        Ok(self.state.lock().records.get(key).cloned())
+        self.state.lock().record(key)
     }
 
-    fn range(&self, range: &KeyRange, limit: usize) -> Result<Vec<(RecordKey, Record)>> {
+    fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>> {
         let state = self.state.lock();
-        let records = state.records.range(range.start.clone()..range.end.clone());
-        Ok(records.take(limit).map(|(key, record)| (key.clone(), record.clone())).collect())
+        let found = state.records.range(range.start.clone()..range.end.clone()).take(limit);
+        let record = |key| if wanted(key) { state.record(key) } else { Ok(None) };
+        found.map(|(key, _)| Ok((key.clone(), record(key)?))).collect()
     }
 
     fn apply(&self, group: &Group) -> Result<()> {
         let mut state = self.state.lock();
         state.waiting = true;
+        state.applying = group.changes.iter().map(|(key, _)| key.clone()).collect();
         self.changed.notify_all();
         while state.permits == 0 {
             self.changed.wait(&mut state);
         }
         state.permits -= 1;
         state.waiting = false;
+        state.applying.clear();
         if state.fails {
             return Err(Error::new(ErrorKind::Engine, "the disk is broken"));
         }
@@ -116,7 +132,7 @@ fn ready<T>(answer: Answer<'_, T>) -> Result<T> {
     }
 }
 
-fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
+pub(super) fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
         Answer::Later(future) => block_on(future, &SystemClock::default(), None).expect("no deadline"),
@@ -176,8 +192,8 @@ fn commits_that_wait_share_one_flush() {
     let first = put(&engine, "first", 1);
     assert!(is_pending(engine.durable(first.durable_at)));
     map.wait_until_flushing();
-    let all: Vec<_> = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).collect();
-    let last = all.last().expect("some");
+    let replies: Vec<_> = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).collect();
+    let last = replies.last().expect("some");
     assert!(is_pending(engine.durable(last.durable_at)));
     map.permit(2);
     wait(engine.durable(last.durable_at)).expect("is written");
@@ -289,4 +305,63 @@ fn a_scan_is_the_same_before_and_after_its_records_are_written() {
         }
         assert_eq!(found, expected, "round {round}");
     }
+}
+
+/// The map may be halfway between two states of a record then.
+#[test]
+fn a_record_that_is_being_written_is_not_read_from_the_map() {
+    let (engine, map) = engine(NEVER);
+    map.permit(1);
+    let first = put(&engine, "a", 1);
+    wait(engine.durable(first.durable_at)).expect("is written");
+    let second = put(&engine, "a", 2);
+    assert!(is_pending(engine.durable(second.durable_at)));
+    map.wait_until_flushing();
+    let range = KeyRange { start: key("a"), end: key("z") };
+    let page = ready(engine.scan(Seen::NOTHING, &range, 10));
+    let read = ready(engine.execute(request(&[key("a")], &[])));
+    map.permit(1);
+    assert_eq!(page.expect("reads").records[0].1.bytes.len(), 2);
+    assert_eq!(read.expect("reads").read[0].as_ref().map(|record| record.bytes.len()), Some(2));
+}
+
+#[test]
+fn a_page_of_large_records_ends_early() {
+    let (engine, map) = engine(NEVER);
+    map.permit(usize::MAX);
+    for n in 0..100 {
+        let write = [Write { key: key(&format!("{n:02}")), bytes: Some(vec![7; 100_000].into()) }];
+        wait(engine.execute(request(&[], &write))).expect("commits");
+    }
+    wait(engine.durable(Stamp(100))).expect("is written");
+    let (mut start, end, mut pages) = (key("00"), key("99z"), Vec::new());
+    while start < end {
+        let page = ready(engine.scan(Seen::NOTHING, &KeyRange { start, end: end.clone() }, 256)).expect("reads");
+        start = page.range.end;
+        pages.push(page.records.len());
+    }
+    assert_eq!(pages.iter().sum::<usize>(), 100);
+    assert!(pages.iter().all(|records| *records < 50), "{pages:?}");
+}
+
+/// What a scan has seen stays what is compared, however the records of its range are spread over table and map.
+#[test]
+fn a_key_that_comes_behind_one_not_yet_removed_on_disk_is_noticed() {
+    let (engine, map) = engine(NEVER);
+    map.permit(usize::MAX);
+    let write = ["a", "b", "c"].map(|name| Write { key: key(name), bytes: Some(vec![7].into()) });
+    let reply = ready(engine.execute(request(&[], &write))).expect("commits");
+    wait(engine.durable(reply.durable_at)).expect("is written");
+    let remove = ["b", "c"].map(|name| Write { key: key(name), bytes: None });
+    ready(engine.execute(request(&[], &remove))).expect("commits");
+    let range = KeyRange { start: key("a"), end: key("z") };
+    let page = ready(engine.scan(Seen::NOTHING, &range, 10)).expect("reads");
+    let keys: Vec<_> = page.records.into_iter().map(|(key, _)| key).collect();
+    assert_eq!((&keys, page.range.end), (&vec![key("a")], key("z")));
+    let seen = Seen { ranges: vec![SeenRange { range, keys }], stamp: page.stamp, ..Seen::default() };
+    let compare = || ready(engine.execute(Request { compare: &seen, ..request(&[], &[]) })).expect("compares").differs.ranges;
+    put(&engine, "zz", 1);
+    assert!(compare().is_empty(), "it is outside of the range");
+    put(&engine, "y", 1);
+    assert_eq!(compare(), [0], "a key has come, and nobody noticed");
 }

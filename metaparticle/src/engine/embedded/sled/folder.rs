@@ -65,6 +65,10 @@ impl Folder {
         let mut bytes = Vec::new();
         let read = (&mark_file).take(4096).read_to_end(&mut bytes);
         read.map_err(|error| io_error(path, "its mark cannot be read", error))?;
+        if bytes.is_empty() && path.join("sled").exists() {
+            // The mark is written before anything else is made.
+            return Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark is empty", path.display())));
+        }
         let fresh = Mark { stage: Stage::BeingMade, store_id: fastrand::u128(..), last_commit: 0, sequence: 0 };
         let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
         let mut folder = Self { path: path.to_owned(), mark_file, mark, _lock: lock };
@@ -109,7 +113,7 @@ impl Folder {
                 Ok(()) => {}
                 // Removed meanwhile, or a folder on a system that cannot open folders.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
-                Err(error) => return Err(io_error(&path, "it cannot be synced", error)),
+                Err(error) => return Err(io_error(&self.path, &format!("{} cannot be synced", path.display()), error)),
             }
         }
         Ok(())
@@ -124,6 +128,14 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// Puts aside, into `damaged/`, sled's files of a first opening that was cut short. Tells whether there were any.
+    pub(super) fn put_unfinished_sled_aside(&self) -> Result<bool> {
+        let aside = self.path.join("damaged");
+        let to = aside.join(format!("unfinished-{:016x}", fastrand::u64(..)));
+        let moved = fs::create_dir_all(&aside).and_then(|()| fs::rename(self.sled_path(), to));
+        moved.map(|()| true).map_err(|error| io_error(&self.path, "its unfinished files cannot be put aside", error))
     }
 
     /// Puts sled's snapshots aside, into `damaged/`; sled can do without. Tells whether there were any.

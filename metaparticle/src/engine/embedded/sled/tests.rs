@@ -2,30 +2,36 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::super::Embedded;
 use super::super::map::{Group, OrderedMap};
+use super::super::tests::wait;
 use super::SledMap;
-use crate::engine::{KeyRange, Record, RecordKey, Version};
+use crate::durability::Durability;
+use crate::engine::{Answer, CommitId, Engine, KeyRange, Record, RecordKey, Request, Seen, Version, Write};
 use crate::error::{ErrorKind, Result};
+use crate::sync::{AtomicU64, Ordering, thread};
 
 const CACHE: u64 = 1 << 20;
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn open(path: &Path) -> Result<SledMap> {
+pub(super) fn open(path: &Path) -> Result<SledMap> {
     SledMap::open(path, CACHE)
 }
 
-fn bytes(n: u64, length: usize) -> Vec<u8> {
+pub(super) fn bytes(n: u64, length: usize) -> Vec<u8> {
     (0..length).map(|i| (i as u64 * 31 + n) as u8).collect()
 }
 
 /// Applies one commit; `None` removes.
-fn apply(map: &SledMap, commit: u64, changes: &[(&[u8], Option<Vec<u8>>)]) {
+pub(super) fn apply(map: &SledMap, commit: u64, changes: &[(&[u8], Option<Vec<u8>>)]) {
     let change = |(key, bytes): &(&[u8], Option<Vec<u8>>)| {
         let record = bytes.clone().map(|bytes| Record { version: Version::new(commit.into()), bytes: bytes.into() });
         (RecordKey::new(*key), record)
@@ -33,13 +39,13 @@ fn apply(map: &SledMap, commit: u64, changes: &[(&[u8], Option<Vec<u8>>)]) {
     map.apply(&Group { changes: changes.iter().map(change).collect(), last_commit: commit }).expect("applies");
 }
 
-fn get(map: &SledMap, key: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn get(map: &SledMap, key: &[u8]) -> Option<Vec<u8>> {
     map.get(key).expect("reads").map(|record| record.bytes.to_vec())
 }
 
 fn keys(map: &SledMap, start: &[u8], end: &[u8]) -> Vec<Vec<u8>> {
     let range = KeyRange { start: RecordKey::new(start), end: RecordKey::new(end) };
-    map.range(&range, 1000).expect("reads").into_iter().map(|(key, _)| key.to_vec()).collect()
+    map.range(&range, 1000, &|_| false).expect("reads").into_iter().map(|(key, _)| key.to_vec()).collect()
 }
 
 #[test]
@@ -70,6 +76,38 @@ fn a_record_that_shrinks_or_goes_leaves_no_pieces() {
     assert_eq!(map.tree.iter().count(), 1, "only the state is left");
 }
 
+/// A record in several pieces is never joined from two states of it.
+#[test]
+fn a_scan_beside_the_flusher_reads_whole_records() {
+    let folder = folder();
+    let map = open(&folder.path().join("store")).expect("opens");
+    let engine = Embedded::over(Arc::new(map), Duration::from_millis(1)).expect("starts");
+    let range = KeyRange { start: RecordKey::new(*b"a"), end: RecordKey::new(*b"z") };
+    let write = |key: u8, round: u64| {
+        let bytes = vec![round as u8; 10_000 + (round as usize * 7919) % 50_000];
+        let write = [Write { key: RecordKey::new([b'a' + key]), bytes: Some(bytes.into()) }];
+        let durability = Durability::Eventual;
+        wait(engine.execute(Request { compare: Seen::NOTHING, read: &[], write: &write, id: CommitId(1), durability }))
+    };
+    let writers = AtomicU64::new(2);
+    thread::scope(|scope| {
+        for writer in 0..2u8 {
+            let (write, writers) = (&write, &writers);
+            scope.spawn(move || {
+                let written: Result<Vec<_>> = (0..200).map(|round| write(writer * 4 + round as u8 % 4, round)).collect();
+                writers.fetch_sub(1, Ordering::Release);
+                written.expect("commits");
+            });
+        }
+        while writers.load(Ordering::Acquire) > 0 {
+            let Answer::Ready(page) = engine.scan(Seen::NOTHING, &range, 100) else { panic!("a scan is ready at once") };
+            for (key, record) in page.expect("a scan met a record that is being written").records {
+                assert!(*record.bytes == vec![record.bytes[0]; record.bytes.len()], "{key:?} is a mixture");
+            }
+        }
+    });
+}
+
 #[test]
 fn a_second_opening_is_refused() {
     let folder = folder();
@@ -91,10 +129,11 @@ fn what_is_not_a_store_is_refused_and_left_alone() {
     assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1, "something was added");
 }
 
+type Loss = fn(&Path);
+
 #[test]
 fn a_store_that_has_lost_its_files_is_recognised() {
-    type Lose = fn(&Path);
-    let lose: [(&str, Lose); 3] = [
+    let lose: [(&str, Loss); 3] = [
         ("all", |path| fs::remove_dir_all(path.join("sled")).expect("removes")),
         ("data", |path| fs::remove_file(path.join("sled/db")).expect("removes")),
         ("cut", |path| fs::OpenOptions::new().write(true).open(path.join("sled/db")).and_then(|db| db.set_len(0)).expect("cuts")),
@@ -175,7 +214,7 @@ fn a_new_store_is_for_its_owner_only() {
     assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o700);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("makes");
     for file in fs::read_dir(from).expect("lists").map(|file| file.expect("a file")) {
         let to = to.join(file.file_name());
