@@ -3,9 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use crate::sync::{Mutex, thread};
+use crate::sync::{Instant, Mutex, thread};
 
 /// Where a store takes its time from: deadlines, back-off, and [`Tx::now`](crate::Tx::now).
 pub trait Clock: Send + Sync + 'static {

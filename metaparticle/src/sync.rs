@@ -1,4 +1,5 @@
-//! The one place that locks, atomics, threads and waiting come from, so that a deterministic scheduler can take their place.
+//! The one place that locks, atomics, threads, waiting and monotonic time come from, so that a deterministic scheduler can take
+//! their place. (Deadlines and the time of day come from the store's [`Clock`].)
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -8,8 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use std::thread;
+pub(crate) use std::time::Instant;
 
 use crate::clock::Clock;
 

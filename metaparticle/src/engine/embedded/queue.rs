@@ -1,15 +1,14 @@
 //! The commits that are visible and not yet on disk, in order, and everybody who waits for them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::map::{Group, change_bytes};
 use super::table::Change;
 use crate::engine::{Record, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering};
 
 /// Committers wait while more than this is queued, so that they cannot run ahead of the disk without bound.
 const QUEUE_BYTES: usize = 4 << 20;

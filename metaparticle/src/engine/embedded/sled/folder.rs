@@ -14,10 +14,10 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Instant, thread};
 
 const MAGIC: &[u8; 8] = b"metapart";
 const FORMAT: u16 = 1;
