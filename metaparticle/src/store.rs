@@ -183,7 +183,13 @@ impl Store {
         self.inner.counters.snapshot()
     }
 
-    /// The path or URL that it was opened with.
+    /// What about the engine's settings keeps less than is promised, in sentences; empty if nothing is known to. For example,
+    /// a Redis server may not write each commit to its disk. Look at it once, after opening.
+    pub fn warnings(&self) -> Vec<String> {
+        self.engine().warnings()
+    }
+
+    /// The path or URL that it was opened with; a server's without user, password and options.
     pub fn url(&self) -> &str {
         &self.inner.url
     }
@@ -258,6 +264,10 @@ impl Waiter<'_> {
             Answer::Ready(result) => result,
             Answer::Later(future) => block_on(future, self.clock, Some(self.deadline))
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline"))),
+            Answer::Committing(future) => block_on(future, self.clock, Some(self.deadline)).unwrap_or_else(|| {
+                let message = "the engine did not confirm the commit before the deadline; it is not known whether it will last";
+                Err(Error::new(ErrorKind::Indeterminate, message))
+            }),
         }
     }
 
