@@ -227,7 +227,8 @@ pub enum Answer<'a, T> {
     Ready(Result<T>),
     /// A future that brings it. Dropping the future gives up waiting; it does not undo what was sent.
     Later(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
-    /// As [`Later`](Answer::Later), of a commit that has been handed over: whoever gives up waiting does not know its outcome.
+    /// As [`Later`](Answer::Later), of a commit that is handed over when the future is first polled: whoever gives up waiting
+    /// after that does not know its outcome.
     Committing(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
 }
 

@@ -262,13 +262,18 @@ impl Waiter<'_> {
     pub(crate) fn wait<T>(&self, answer: Answer<'_, T>) -> Result<T> {
         match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => block_on(future, self.clock, Some(self.deadline))
-                .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline"))),
-            Answer::Committing(future) => block_on(future, self.clock, Some(self.deadline)).unwrap_or_else(|| {
+            Answer::Later(future) => self.wait_for(future).unwrap_or_else(|| Err(unanswered())),
+            // Nothing has been handed over before the future is polled.
+            Answer::Committing(_) if self.clock.now() >= self.deadline => Err(unanswered()),
+            Answer::Committing(future) => self.wait_for(future).unwrap_or_else(|| {
                 let message = "the engine did not confirm the commit before the deadline; it is not known whether it will last";
                 Err(Error::new(ErrorKind::Indeterminate, message))
             }),
         }
+    }
+
+    fn wait_for<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        block_on(future, self.clock, Some(self.deadline))
     }
 
     /// A request that asks for nothing, to fill in.
@@ -281,4 +286,8 @@ impl Waiter<'_> {
             durability: crate::Durability::Eventual,
         }
     }
+}
+
+fn unanswered() -> Error {
+    Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline")
 }

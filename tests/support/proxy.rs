@@ -2,39 +2,47 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
-/// What happens to the server's answers.
+/// Nothing that a test waits for takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub enum Fault {
-    /// They pass.
-    None,
-    /// The request is delivered; the connection is cut in place of the answer.
+    /// It is delivered; the connection ends in place of the answer.
     LoseReply,
-    /// The connection is cut before the request is delivered.
+    /// The connection ends before it is delivered.
     LoseRequest,
-    /// The request is delivered; its answer never comes, and the connection stays open.
+    /// It is delivered; its answer never comes, and the connection stays open.
     Stall,
+    /// It is kept, with all that follows on its connection, until [`Proxy::release`].
+    Hold,
 }
-
-const FAULTS: [Fault; 4] = [Fault::None, Fault::LoseReply, Fault::LoseRequest, Fault::Stall];
 
 /// A proxy in front of a server on this machine. It ends with the process.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
-    switches: Arc<Switches>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
-struct Switches {
-    fault: AtomicU32,
-    /// Only requests that contain this text are met by the fault; as bytes of a number, because it is short.
-    skip: AtomicU32,
-    met: AtomicU64,
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The fault that a request will meet, after so many others have passed.
+    next: Option<(Fault, u32)>,
+    met: u32,
+    released: bool,
+    /// Whether the connection of a request that was held has ended.
+    ended: bool,
 }
 
 impl Proxy {
@@ -42,8 +50,8 @@ impl Proxy {
     pub fn before(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let own = listener.local_addr().expect("its address").port();
-        let switches = Arc::new(Switches::default());
-        let of_all = switches.clone();
+        let shared = Arc::new(Shared::default());
+        let of_all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // A server that is away refuses; so does the proxy then.
@@ -52,7 +60,7 @@ impl Proxy {
                 }
             }
         });
-        Self { port: own, switches }
+        Self { port: own, shared }
     }
 
     /// The proxy's port, on 127.0.0.1.
@@ -62,60 +70,94 @@ impl Proxy {
 
     /// Has one request meet `fault`, after `skip` others have passed.
     pub fn once(&self, fault: Fault, skip: u32) {
-        self.switches.skip.store(skip, Ordering::SeqCst);
-        self.switches.fault.store(fault as u32, Ordering::SeqCst);
+        self.shared.with(|state| state.next = Some((fault, skip)));
     }
 
     /// How many requests have met a fault.
-    pub fn met(&self) -> u64 {
-        self.switches.met.load(Ordering::SeqCst)
+    pub fn met(&self) -> u32 {
+        self.shared.with(|state| state.met)
+    }
+
+    /// Waits until so many requests have met a fault.
+    pub fn wait_until_met(&self, requests: u32) {
+        self.shared.wait(|state| state.met >= requests);
+    }
+
+    /// Delivers what was held, and waits until the server has ended that connection.
+    pub fn release(&self) {
+        self.shared.with(|state| state.released = true);
+        self.shared.wait(|state| state.ended);
     }
 }
 
-impl Switches {
+impl Shared {
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.lock().expect("nobody panics"));
+        self.changed.notify_all();
+        result
+    }
+
+    fn wait(&self, until: impl Fn(&State) -> bool) {
+        let state = self.state.lock().expect("nobody panics");
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| !until(state)).expect("nobody panics");
+        assert!(!waited.1.timed_out(), "what was waited for did not happen within {PATIENCE:?}");
+    }
+
     /// What the request that has just come meets.
-    fn meet(&self) -> Fault {
-        let fault = FAULTS[self.fault.load(Ordering::SeqCst) as usize];
-        if fault == Fault::None {
-            return fault;
-        }
-        let skipped = self.skip.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |skip| skip.checked_sub(1)).is_ok();
-        if skipped || self.fault.swap(Fault::None as u32, Ordering::SeqCst) != fault as u32 {
-            return Fault::None;
-        }
-        self.met.fetch_add(1, Ordering::SeqCst);
-        fault
+    fn meet(&self) -> Option<Fault> {
+        self.with(|state| {
+            let (fault, skip) = state.next.take()?;
+            if let Some(skip) = skip.checked_sub(1) {
+                state.next = Some((fault, skip));
+                return None;
+            }
+            state.met += 1;
+            Some(fault)
+        })
     }
 }
 
-/// Passes on both ways, on threads of their own, until one side ends.
-fn pass(client: TcpStream, server: TcpStream, switches: Arc<Switches>) {
+/// Passes on both ways, on threads of their own, until both sides have ended.
+fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let silent = Arc::new(AtomicU32::new(Fault::None as u32));
+    let met = Arc::new(Mutex::new(None));
     let clone = |stream: &TcpStream| stream.try_clone().expect("a second handle");
     let (from_client, to_client, from_server, to_server) = (clone(&client), client, clone(&server), server);
-    let seen = silent.clone();
+    let (of_requests, of_replies) = (shared, met.clone());
+    let of_end = of_requests.clone();
     thread::spawn(move || {
         forward(from_client, to_server, |request, server| {
-            let fault = switches.meet();
-            if fault == Fault::LoseRequest {
-                return false;
+            let fault = of_requests.meet();
+            if fault.is_some() {
+                *met.lock().expect("nobody panics") = fault;
             }
-            if fault != Fault::None {
-                seen.store(fault as u32, Ordering::SeqCst);
+            match fault {
+                Some(Fault::LoseRequest) => return false,
+                Some(Fault::Hold) => of_requests.wait(|state| state.released),
+                _ => {}
             }
             server.write_all(request).is_ok()
         });
     });
     thread::spawn(move || {
-        forward(from_server, to_client, |reply, client| match FAULTS[silent.load(Ordering::SeqCst) as usize] {
-            Fault::Stall => true,
-            Fault::LoseReply => false,
+        let met = || *of_replies.lock().expect("nobody panics");
+        forward(from_server, to_client, |reply, client| match met() {
+            Some(Fault::Stall) => true,
+            Some(Fault::LoseReply) => false,
+            // Whoever has sent it may have gone.
+            Some(Fault::Hold) => {
+                let _ = client.write_all(reply);
+                true
+            }
             _ => client.write_all(reply).is_ok(),
         });
+        if met() == Some(Fault::Hold) {
+            of_end.with(|state| state.ended = true);
+        }
     });
 }
 
+/// Passes on one way, until one side has ended or `pass` says so.
 fn forward(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&[u8], &mut TcpStream) -> bool) {
     let mut bytes = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut bytes) {
@@ -123,6 +165,6 @@ fn forward(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&[u8], &
             break;
         }
     }
-    // Whichever side ends, so does the other; it may have ended already.
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    // It may have ended already.
+    let _ = (from.shutdown(Shutdown::Read), to.shutdown(Shutdown::Write));
 }

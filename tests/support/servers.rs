@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Says which process the server is, waits for the end of input, and cleans up. Its arguments: the folder, the server, its own.
-const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server; wait; [ -e "$dir/keep" ] || rm -rf "$dir""#;
+const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait; [ -e "$dir/keep" ] || rm -rf "$dir""#;
 
 /// What is known about a kind of server.
 struct Kind {

@@ -49,50 +49,47 @@ impl<S: Server> Remote<S> {
         F: Future<Output = Result<S, Failure>> + Send,
     {
         let deadline = Instant::now() + patience;
-        let server = spawn(async move { settle::until_there(connect, deadline).await })?;
+        let server = spawn(async move {
+            let server = settle::until_there(connect, deadline).await?;
+            tidy(&server).await;
+            Ok(server)
+        })?;
         // It ends by its own deadline.
         let server = block_on(server, &SystemClock::default(), None);
         let server = Arc::new(server.unwrap_or_else(|| Err(ended()))?);
         let weak = Arc::downgrade(&server);
         runtime()?.spawn(async move {
-            while let Some(server) = weak.upgrade() {
-                server.tidy().await;
-                drop(server);
+            loop {
                 tokio::time::sleep(IDS_KEPT / 6).await;
+                let Some(server) = weak.upgrade() else { return };
+                tidy(&*server).await;
             }
         });
         Ok(Self { server })
     }
 
-    fn ask(&self, ask: Ask) -> Result<Answered<(Ask, Found)>> {
+    /// The outcome of `ask`. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
+    async fn ask(&self, ask: Ask) -> Result<(Ask, Found)> {
         let server = self.server.clone();
-        spawn(async move { settle::settle(&*server, ask, Instant::now() + PATIENCE).await })
+        spawn(async move { settle::settle(&*server, ask, Instant::now() + PATIENCE).await })?.await
     }
 }
 
 impl<S: Server> Engine for Remote<S> {
     fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
-        let writes = !request.write.is_empty();
-        let answered = match self.ask(Ask::of(&request)) {
-            Ok(answered) => answered,
-            Err(error) => return Answer::Ready(Err(error)),
-        };
+        let commits = !request.write.is_empty();
         let reply = Box::pin(async move {
-            let (ask, found) = answered.await?;
-            let version = (writes && found.differs.is_empty()).then(|| ask.version());
+            let (ask, found) = self.ask(Ask::of(&request)).await?;
+            let version = (commits && found.differs.is_empty()).then(|| ask.version());
             let (stamp, durable_at) = (Stamp(0), Stamp(0));
             Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at })
         });
-        if writes { Answer::Committing(reply) } else { Answer::Later(reply) }
+        if commits { Answer::Committing(reply) } else { Answer::Later(reply) }
     }
 
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
-        let answered = match self.ask(Ask::page(compare, range, limit)) {
-            Ok(answered) => answered,
-            Err(error) => return Answer::Ready(Err(error)),
-        };
         Answer::Later(Box::pin(async move {
-            let (_, Found { differs, mut page, .. }) = answered.await?;
+            let (_, Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
             if !differs.is_empty() {
                 page.clear();
             }
@@ -104,26 +101,12 @@ impl<S: Server> Engine for Remote<S> {
     }
 
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
-        let (server, compare) = (self.server.clone(), compare.clone());
-        let watching = spawn(async move {
-            let mut pause = WATCH.0;
-            loop {
-                let ask = Ask::compare(&compare);
-                let (_, found) = settle::settle(&*server, ask, Instant::now() + PATIENCE).await?;
-                if !found.differs.is_empty() {
-                    return Ok(());
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(WATCH.1);
-            }
-        });
-        match watching {
-            Ok(watching) => Answer::Later(Box::pin(async move {
-                let _ends_with_the_wait = AbortOnDrop(watching.task.clone());
-                watching.await
-            })),
-            Err(error) => Answer::Ready(Err(error)),
-        }
+        Answer::Later(Box::pin(async move {
+            let (server, compare) = (self.server.clone(), compare.clone());
+            let watching = spawn(async move { watch(&*server, &compare).await })?;
+            let _ends_with_the_wait = AbortOnDrop(watching.task.clone());
+            watching.await
+        }))
     }
 
     fn durable(&self, _stamp: Stamp) -> Answer<'_, ()> {
@@ -137,6 +120,24 @@ impl<S: Server> Engine for Remote<S> {
 
     fn warnings(&self) -> Vec<String> {
         self.server.warnings()
+    }
+}
+
+/// Has the server forget old commits. If it does not get to it in time, the next time will do.
+async fn tidy<S: Server>(server: &S) {
+    let _ = tokio::time::timeout(TRY, server.tidy()).await;
+}
+
+/// Compares again and again, until something differs.
+async fn watch<S: Server>(server: &S, compare: &Seen) -> Result<()> {
+    let mut pause = WATCH.0;
+    loop {
+        let (_, found) = settle::settle(server, Ask::compare(compare), Instant::now() + PATIENCE).await?;
+        if !found.differs.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(WATCH.1);
     }
 }
 
