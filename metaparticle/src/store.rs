@@ -32,6 +32,8 @@ use crate::transaction::{HotKeys, TransactionOptions, Tx, run};
 /// |---|---|
 /// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
+/// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
+/// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -54,7 +56,7 @@ impl Store {
     /// # Errors
     /// [`Setup`](ErrorKind::Setup) if the URL cannot be used, or the folder is not a store;
     /// [`InUse`](ErrorKind::InUse) if another process has it open; [`Corrupt`](ErrorKind::Corrupt) if it is damaged;
-    /// [`Engine`](ErrorKind::Engine) if the disk fails.
+    /// [`Engine`](ErrorKind::Engine) if the disk fails; [`Timeout`](ErrorKind::Timeout) if a server does not answer.
     ///
     /// ```
     /// # use metaparticle::{persistent, scoped, Result, Store};

@@ -100,4 +100,6 @@ mod docs {
     struct Durability;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../docs/guide/engines.md")]
+    struct Engines;
 }

@@ -36,6 +36,7 @@ pub(crate) fn client(roots: Option<&str>) -> Result<ClientConfig> {
 }
 
 /// Whether what is sent to `host` stays on this machine.
+#[cfg(feature = "postgres")]
 pub(crate) fn is_local(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
