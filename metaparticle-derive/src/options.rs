@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenTree};
 use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, LitStr, Path, Result, Token};
+use syn::{Error, LitStr, Path, Result, Token, Type};
 
 use crate::report::Report;
 
@@ -96,6 +96,16 @@ pub(crate) fn path(meta: &ParseNestedMeta<'_>) -> Result<Path> {
 /// An option with some value; `wanted` says what to write where there is none, or another.
 pub(crate) fn value<T: Parse>(meta: &ParseNestedMeta<'_>, wanted: &str) -> Result<T> {
     let input = meta.value().map_err(|_| meta.error(wanted))?;
+    input.parse().map_err(|error: Error| Error::new(error.span(), wanted))
+}
+
+/// An option whose value is a type, bare or as text.
+pub(crate) fn ty(meta: &ParseNestedMeta<'_>, wanted: &str) -> Result<Type> {
+    let input = meta.value().map_err(|_| meta.error(wanted))?;
+    if input.peek(LitStr) {
+        let text: LitStr = input.parse()?;
+        return text.parse().map_err(|_| Error::new(text.span(), wanted));
+    }
     input.parse().map_err(|error: Error| Error::new(error.span(), wanted))
 }
 

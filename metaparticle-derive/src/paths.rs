@@ -23,12 +23,17 @@ impl Krate {
         quote!(#root::__private)
     }
 
-    /// The same with another span, for errors: what the path begins is shown from its first token on.
+    /// The same with another span, for errors.
     pub(crate) fn private_at(&self, span: Span) -> TokenStream {
-        let with_span = |mut token: TokenTree| {
-            token.set_span(span);
-            token
-        };
-        self.private().into_iter().map(with_span).collect()
+        spanned(&self.private(), span)
     }
+}
+
+/// A path with another span: what it begins is shown from its first token on.
+pub(crate) fn spanned(path: &TokenStream, span: Span) -> TokenStream {
+    let with_span = |mut token: TokenTree| {
+        token.set_span(span);
+        token
+    };
+    path.clone().into_iter().map(with_span).collect()
 }

@@ -4,6 +4,7 @@ mod ast;
 mod attr;
 mod expand;
 mod fallback;
+mod old;
 mod valid;
 
 use proc_macro2::TokenStream;
@@ -14,7 +15,7 @@ use crate::report::Report;
 pub(crate) fn attribute(options: TokenStream, item: TokenStream) -> TokenStream {
     let mut report = Report::default();
     let options = attr::struct_options(options, &mut report);
-    let Some((mut item, mut object)) = ast::read(item.clone(), &options, &mut report) else {
+    let Some((mut item, mut object)) = ast::read(item.clone(), options, &mut report) else {
         let errors = report.into_tokens();
         return quote!(#item #errors);
     };

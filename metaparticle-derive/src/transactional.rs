@@ -2,6 +2,7 @@
 //! may run more than once.
 
 mod attr;
+mod body;
 mod expand;
 mod signature;
 mod valid;

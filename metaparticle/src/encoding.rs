@@ -1,15 +1,20 @@
 //! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{BitOr, BitOrAssign};
 
 use bincode::config;
 use bincode::error::DecodeError;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::persistent::Field;
+use crate::persistent::{Field, OldStruct, Persistent};
+use crate::schema::plan::Conversion;
+use crate::schema::{Place, Plan};
+use crate::shape::{Shape, shape_of, transcode};
 
 /// The first byte of every record, so that a later format is recognised.
 const FORMAT: u8 = 1;
@@ -118,17 +123,21 @@ impl fmt::Debug for FieldWriter {
     }
 }
 
-/// Decodes a whole value. Lengths in damaged bytes cannot make it allocate out of proportion to `bytes`.
+/// Decodes a whole value.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    decode_seed(PhantomData::<T>, bytes)
+}
+
+/// Decodes a whole value. Lengths in damaged bytes cannot make it allocate out of proportion to `bytes`.
+pub(crate) fn decode_seed<'a, S: DeserializeSeed<'a>>(seed: S, bytes: &'a [u8]) -> Result<S::Value, DecodeError> {
+    use bincode::serde::seed_decode_from_slice as decode;
+    let standard = config::standard();
     // The limit counts bytes in memory; a value takes at most 16 (a `u128`) for each stored byte.
-    fn limited<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
-        bincode::serde::decode_from_slice(bytes, config::standard().with_limit::<LIMIT>())
-    }
     let (value, read) = match bytes.len() {
-        0..=0xfff => limited::<T, 0x1_0000>(bytes),
-        0x1000..=0xffff => limited::<T, 0x10_0000>(bytes),
-        0x1_0000..=0xf_ffff => limited::<T, 0x100_0000>(bytes),
-        _ => limited::<T, 0x4000_0000>(bytes),
+        0..=0xfff => decode(seed, bytes, standard.with_limit::<0x1_0000>()),
+        0x1000..=0xffff => decode(seed, bytes, standard.with_limit::<0x10_0000>()),
+        0x1_0000..=0xf_ffff => decode(seed, bytes, standard.with_limit::<0x100_0000>()),
+        _ => decode(seed, bytes, standard.with_limit::<0x4000_0000>()),
     }?;
     if read == bytes.len() {
         Ok(value)
@@ -150,6 +159,8 @@ pub trait Storable: Sized {
     fn load(fields: &mut FieldReader<'_>, index: usize) -> Result<Self>;
     /// Reads the field with this index, or makes it where the record has none.
     fn load_or(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> Self) -> Result<Self>;
+    /// What its bytes mean.
+    fn shape() -> Shape;
 }
 
 #[diagnostic::do_not_recommend]
@@ -165,6 +176,78 @@ impl<T: Serialize + DeserializeOwned> Storable for T {
     fn load_or(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> Self) -> Result<Self> {
         Ok(fields.optional(index)?.unwrap_or_else(default))
     }
+
+    fn shape() -> Shape {
+        shape_of::<T>()
+    }
+}
+
+/// The shape of a field with a `with` module.
+pub fn shape_with<D: DeserializeOwned>() -> Shape {
+    shape_of::<D>()
+}
+
+/// What a field or struct was before: its form, or a value made of it. One function gives either, so that a mistake in what it is
+/// given is one error.
+#[derive(Debug)]
+pub enum Earlier<Form, New> {
+    /// What its bytes mean.
+    Form(Form),
+    /// The value, where the record has the earlier form.
+    Value(Result<Option<New>>),
+}
+
+impl<Form: Default, New> Earlier<Form, New> {
+    /// What its bytes mean, where that was asked for.
+    pub fn form(self) -> Form {
+        match self {
+            Self::Form(form) => form,
+            Self::Value(_) => Form::default(),
+        }
+    }
+
+    /// The value, where that was asked for.
+    pub fn value(self) -> Result<Option<New>> {
+        match self {
+            Self::Form(_) => Ok(None),
+            Self::Value(value) => value,
+        }
+    }
+}
+
+/// A field's earlier type is what `migrate` takes. Its shape; or, of a record's field with an index, the value, if the record has
+/// it as the field's earlier type of this number.
+pub fn earlier_field<Old: Storable, New>(
+    record: Option<(&mut FieldReader<'_>, usize, usize)>,
+    migrate: impl FnOnce(Old) -> New,
+) -> Earlier<Shape, New> {
+    let Some((fields, index, number)) = record else { return Earlier::Form(Old::shape()) };
+    let value = || {
+        let Some(bytes) = fields.old_bytes(index, number)? else { return Ok(None) };
+        // Read as a record of one field: the earlier type is known by `Storable` only.
+        let ends = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let encoded = Encoded { data: bytes.into_owned(), ends: vec![ends] };
+        let field = fields.fields.get(index..=index).unwrap_or_default();
+        Old::load(&mut FieldReader::new(field, Source::Encoded(&encoded)), 0).map(|old| Some(migrate(old)))
+    };
+    Earlier::Value(value())
+}
+
+/// A struct's earlier one is what `migrate` takes. Its fields; or, of a record, the object, if the record has the struct's earlier
+/// form of this number.
+pub fn earlier_struct<Old: Persistent, New>(
+    record: Option<(&FieldReader<'_>, usize)>,
+    migrate: impl FnOnce(Old) -> New,
+) -> Earlier<OldStruct, New> {
+    let Some((fields, number)) = record else {
+        return Earlier::Form(OldStruct { fields: Old::FIELDS, old: Old::OLD });
+    };
+    Earlier::Value(match fields.source {
+        Source::Record(record, Plan::Old(source, plan)) if *source == number => {
+            Old::decode(&mut FieldReader::new(Old::FIELDS, Source::Record(record, plan))).map(|old| Some(migrate(old)))
+        }
+        _ => Ok(None),
+    })
 }
 
 /// Writes the next field with a `with` module.
@@ -187,8 +270,8 @@ pub fn load_with_or<D: DeserializeOwned>(fields: &mut FieldReader<'_>, index: us
 pub(crate) enum Source<'a> {
     /// What this transaction has written.
     Encoded(&'a Encoded),
-    /// A record, and where in it each field of the program's struct is.
-    Record(RecordFields<'a>, &'a [Option<usize>]),
+    /// A record, and how the program's struct reads it.
+    Record(RecordFields<'a>, &'a Plan),
 }
 
 /// Gives an object's fields by their index in the program's struct.
@@ -203,32 +286,56 @@ impl<'a> FieldReader<'a> {
         Self { fields, source }
     }
 
-    fn bytes(&self, index: usize) -> Option<&'a [u8]> {
+    /// The field's bytes, as the program's type writes them.
+    fn bytes(&self, index: usize) -> Result<Option<Cow<'a, [u8]>>> {
         match self.source {
-            Source::Encoded(encoded) => encoded.field(index),
-            Source::Record(record, positions) => record.field((*positions.get(index)?)?),
+            Source::Encoded(encoded) => Ok(encoded.field(index).map(Cow::Borrowed)),
+            Source::Record(record, plan) => match plan.place(index) {
+                Some(Place::AsIs(at)) => Ok(record.field(*at).map(Cow::Borrowed)),
+                Some(Place::Converted(at, conversion)) => self.converted(index, record.field(*at), conversion),
+                _ => Ok(None),
+            },
         }
     }
 
-    fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
-        let Some(bytes) = self.bytes(index) else { return Ok(None) };
-        decode(bytes).map(Some).map_err(|error| {
-            let name = self.fields.get(index).map_or("?", Field::name);
-            let message =
-                format!("the stored field `{name}` ({} bytes) cannot be read as a {}", bytes.len(), std::any::type_name::<T>());
+    /// The field's bytes, as the earlier type of this number writes them, if the record has it so.
+    fn old_bytes(&self, index: usize, number: usize) -> Result<Option<Cow<'a, [u8]>>> {
+        let Source::Record(record, plan) = self.source else { return Ok(None) };
+        match plan.place(index) {
+            Some(Place::Old { at, source, conversion }) if *source == number => match conversion {
+                None => Ok(record.field(*at).map(Cow::Borrowed)),
+                Some(conversion) => self.converted(index, record.field(*at), conversion),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn converted(&self, index: usize, bytes: Option<&[u8]>, conversion: &Conversion) -> Result<Option<Cow<'a, [u8]>>> {
+        let convert = |bytes| transcode(&conversion.from, &conversion.to, bytes);
+        let converted = bytes.map(convert).transpose();
+        Ok(converted.map_err(|error| error.within(format!("the stored field `{}`", self.name(index))))?.map(Cow::Owned))
+    }
+
+    fn name(&self, index: usize) -> &'static str {
+        self.fields.get(index).map_or("?", Field::name)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, index: usize, bytes: &[u8]) -> Result<T> {
+        decode(bytes).map_err(|error| {
+            let (name, size, wanted) = (self.name(index), bytes.len(), std::any::type_name::<T>());
+            let message = format!("the stored field `{name}` ({size} bytes) cannot be read as a {wanted}");
             Error::with_source(ErrorKind::Incompatible, message, error)
         })
     }
 
+    fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
+        self.bytes(index)?.map(|bytes| self.decode(index, &bytes)).transpose()
+    }
+
     fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T> {
-        self.optional(index)?.ok_or_else(|| {
-            let name = self.fields.get(index).map_or("?", Field::name);
-            let message = format!(
-                "the record has no field `{name}`: if the field is new, write `#[persistent(default)]` on it; if it was \
-                 renamed, `#[persistent(alias = \"the old name\")]`"
-            );
-            Error::new(ErrorKind::Incompatible, message)
-        })
+        // That a record has no such field, without a default, is found when its schema is looked at.
+        let missing = || Error::new(ErrorKind::Incompatible, format!("the record has no field `{}`", self.name(index)));
+        self.optional(index)?.ok_or_else(missing)
     }
 }
 

@@ -12,8 +12,11 @@ use std::sync::Arc;
 
 use foundationdb_tuple::{TuplePack, TupleUnpack, pack, unpack};
 
+use crate::Result;
 use crate::engine::{KeyRange, RecordKey};
 use crate::persistent::{Persistent, stored_name};
+use crate::schema::TypeInfo;
+use crate::transaction::Attempt;
 
 /// A type of keys: text, integers, `uuid::Uuid` (feature `uuid`), and tuples of these. In the store they are sorted as their
 /// [`Ord`] sorts them.
@@ -177,7 +180,20 @@ impl<T: Persistent, Q: IntoKey<T::Key>> KeyFor<T> for Q {
 #[derive(Debug)]
 pub struct ObjectKey<T> {
     record_key: RecordKey,
+    /// A function of `T: Persistent`, as a pointer: where `T` is not, a bound here would be reported a second time.
+    info: fn(&Attempt) -> Result<Arc<TypeInfo>>,
     object: PhantomData<fn() -> T>,
+}
+
+impl<T> ObjectKey<T> {
+    /// What a transaction knows of the type.
+    pub(crate) fn info(&self, attempt: &Attempt) -> Result<Arc<TypeInfo>> {
+        (self.info)(attempt)
+    }
+
+    pub(crate) fn record_key(&self) -> &RecordKey {
+        &self.record_key
+    }
 }
 
 impl<T: Persistent> ObjectKey<T> {
@@ -185,17 +201,16 @@ impl<T: Persistent> ObjectKey<T> {
         if T::SINGLETON {
             return Self::singleton();
         }
-        let bytes = pack(&(&*stored_name::<T>(), key.to_packed()));
-        Self { record_key: RecordKey::new(bytes), object: PhantomData }
+        Self::of(pack(&(&*stored_name::<T>(), key.to_packed())))
     }
 
     /// The only object of a singleton.
     pub(crate) fn singleton() -> Self {
-        Self { record_key: RecordKey::new(pack(&(&*stored_name::<T>(),))), object: PhantomData }
+        Self::of(pack(&(&*stored_name::<T>(),)))
     }
 
-    pub(crate) fn record_key(&self) -> &RecordKey {
-        &self.record_key
+    fn of(record_key: Vec<u8>) -> Self {
+        Self { record_key: RecordKey::new(record_key), info: Attempt::info::<T>, object: PhantomData }
     }
 }
 

@@ -55,6 +55,7 @@ mod key;
 mod object;
 mod persistent;
 mod schema;
+pub mod shape;
 mod store;
 mod sync;
 mod transaction;
@@ -73,6 +74,8 @@ pub use crate::error::{Error, ErrorKind, Ok, Result};
 pub use crate::key::{IntoKey, IntoRange, Key, KeyFor};
 pub use crate::object::{Mut, Ref};
 pub use crate::persistent::{Handle, Persistent, Singleton};
+#[cfg(feature = "schema-file")]
+pub use crate::schema::SchemaFile;
 pub use crate::store::{Entered, Stats, Store, StoreBuilder, open, scoped};
 pub use crate::transaction::{Keys, Outcome, Range, RetryPolicy, Target, TransactionOptions, Tx};
 
@@ -101,10 +104,11 @@ pub use crate::transaction::{Keys, Outcome, Range, RetryPolicy, Target, Transact
 /// On the struct: `name = "…"` (stored name; the struct's own unless set), `key = Type` (`String` unless set; integers,
 /// `uuid::Uuid` with the feature `uuid`, tuples of these), `default` (an absent object is made of its fields' defaults, and is
 /// stored once it is changed; without it, an absent object is an error), `singleton` (there is one object, without a key),
-/// `crate = path`.
+/// `from = OldStruct` and `migrate = function` (what it was before; repeatable), `crate = path`.
 ///
 /// On a field: `default` or `default = path` (for records and objects that do not have it), `rename = "…"`, `alias = "…"`
-/// (repeatable), `skip` (never stored), `with = module` (as with serde), `get = name` and `set = name` (of the accessors).
+/// (repeatable), `skip` (never stored), `with = module` (as with serde), `from = OldType` and `migrate = function` (what it was
+/// before; repeatable), `get = name` and `set = name` (of the accessors).
 ///
 /// It implements [`Persistent`], and makes the struct that [`Mut`] stands for, whose accessors `field()`, `set_field(value)` and
 /// `field_mut()` have the field's visibility.

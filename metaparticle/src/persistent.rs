@@ -7,6 +7,7 @@ use crate::Result;
 use crate::encoding::{FieldReader, FieldWriter};
 use crate::key::Key;
 use crate::object::Tracked;
+use crate::shape::Shape;
 
 /// A struct whose values are objects of a store. Implemented by the attribute [`#[persistent]`](macro@crate::persistent) only.
 #[diagnostic::on_unimplemented(
@@ -31,6 +32,9 @@ pub trait Persistent: Sized + 'static {
     /// The stored fields, in the struct's order.
     #[doc(hidden)]
     const FIELDS: &'static [Field];
+    /// The structs that it was before.
+    #[doc(hidden)]
+    const OLD: &'static [fn() -> OldStruct];
     #[doc(hidden)]
     fn encode(&self, out: &mut FieldWriter) -> Result<()>;
     #[doc(hidden)]
@@ -56,27 +60,59 @@ pub trait Handle<'tx>: DerefMut<Target = Self::Object> {
     fn new(tracked: Tracked<'tx, Self::Object>) -> Self;
 }
 
-/// A stored field: its name, and the names that it had.
+/// A stored field: its name, the names that it had, and what its bytes mean.
 #[derive(Debug)]
 pub struct Field {
     name: &'static str,
     aliases: &'static [&'static str],
+    shape: fn() -> Shape,
+    default: bool,
+    old: &'static [fn() -> Shape],
 }
 
 impl Field {
-    /// A field with its stored name and earlier ones.
-    pub const fn new(name: &'static str, aliases: &'static [&'static str]) -> Self {
-        Self { name, aliases }
+    /// A field with its stored name, earlier ones, and its shape.
+    pub const fn new(name: &'static str, aliases: &'static [&'static str], shape: fn() -> Shape) -> Self {
+        Self { name, aliases, shape, default: false, old: &[] }
+    }
+
+    /// The same, made up where a record does not have it.
+    pub const fn or_default(self) -> Self {
+        Self { default: true, ..self }
+    }
+
+    /// The same, which had these shapes before.
+    pub const fn from_old(self, old: &'static [fn() -> Shape]) -> Self {
+        Self { old, ..self }
     }
 
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
+    pub(crate) fn shape(&self) -> Shape {
+        (self.shape)()
+    }
+
+    pub(crate) fn has_default(&self) -> bool {
+        self.default
+    }
+
+    pub(crate) fn old(&self) -> &'static [fn() -> Shape] {
+        self.old
+    }
+
     /// Whether a stored field of this name is this field.
     pub(crate) fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
+}
+
+/// A struct that another one was before.
+#[derive(Debug, Default)]
+pub struct OldStruct {
+    pub(crate) fields: &'static [Field],
+    pub(crate) old: &'static [fn() -> OldStruct],
 }
 
 /// The name that a type is stored under: the struct's own or the one it was given, and for a generic struct its arguments,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 pub use ::serde;
 pub use std::string::String;
 
-pub use crate::encoding::{FieldReader, FieldWriter, Storable, load_with, load_with_or, store_with};
+pub use crate::encoding::{
+    FieldReader, FieldWriter, Storable, earlier_field, earlier_struct, load_with, load_with_or, shape_with, store_with,
+};
 pub use crate::key::{KeyFor, ObjectKey};
 pub use crate::object::Tracked;
-pub use crate::persistent::{Field, Handle, Singleton};
+pub use crate::persistent::{Field, Handle, OldStruct, Singleton};
 pub use crate::transaction::{Outcome, TransactionOptions as Options};
 
 use crate::Result;
@@ -18,6 +20,9 @@ use crate::persistent::Persistent;
 use crate::schema::TypeInfo;
 use crate::store::current;
 use crate::transaction::{Attempt, Tx};
+
+/// `T`, as the argument of another type.
+pub type Itself<T> = T;
 
 /// The key that a caller passed.
 pub fn object_key<T: Persistent>(key: impl KeyFor<T>) -> ObjectKey<T> {
@@ -36,10 +41,10 @@ pub trait AnyKey {
     fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)>;
 }
 
-impl<T: Persistent> AnyKey for ObjectKey<T> {
+impl<T> AnyKey for ObjectKey<T> {
     #[allow(private_interfaces)]
     fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)> {
-        Ok((attempt.info::<T>()?, self.record_key().clone()))
+        Ok((self.info(attempt)?, self.record_key().clone()))
     }
 }
 

@@ -1,67 +1,85 @@
 //! What the store knows about each type: its stored name, its key's type, and the fields of each schema its records may have.
 //!
-//! A schema is a list of stored field names; a record says by number which one it follows. The list of a type's schemas is
-//! itself a record, which only grows. `docs/design.md` has its bytes.
+//! A schema is a list of fields, each with its stored name and its shape; a record says by number which one it follows. The list
+//! of a type's schemas is itself a record, which only grows.
+
+#[cfg(feature = "schema-file")]
+mod file;
+pub(crate) mod plan;
+pub(crate) mod record;
 
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+#[cfg(feature = "schema-file")]
+pub use self::file::SchemaFile;
+use self::plan::{Misfit, StructShape};
+pub(crate) use self::plan::{Place, Plan};
+use self::record::SchemaRecord;
+pub use self::record::StoredField;
 use crate::encoding::{Encoded, FieldSet, RecordFields, compose_record};
 use crate::engine::{Engine, RecordKey, Request, Seen, Version, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, describe, schema_key};
-use crate::persistent::{Field, Persistent, stored_name};
+use crate::persistent::{Persistent, stored_name};
 use crate::store::Waiter;
 use crate::sync::RwLock;
 
-/// The first byte of a schema record.
-const FORMAT: u8 = 1;
 /// How often writing a new schema is tried against other processes that do the same.
 const WRITE_ATTEMPTS: usize = 100;
 
-/// A schema record's content.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct SchemaRecord {
-    key_type: String,
-    /// The field names of each schema, by number.
-    schemas: Vec<Vec<String>>,
-}
-
-/// One schema, matched with the program's struct.
+/// One schema, and how the program's struct reads it.
 #[derive(Debug)]
 pub(crate) struct Schema {
     number: u32,
-    names: Vec<String>,
-    /// Where each field of the struct is in the schema.
-    positions: Vec<Option<usize>>,
-    /// Fields of the schema that the struct does not have.
+    stored: Vec<StoredField>,
+    plan: Result<Plan, Misfit>,
+    /// Fields of the schema that the struct does not read.
     unknown: Vec<usize>,
 }
 
 impl Schema {
-    fn new(number: u32, names: Vec<String>, fields: &'static [Field]) -> Self {
-        // A field's present name wins over an older one, if a record has both.
-        let position = |field: &Field| {
-            let present = names.iter().position(|name| name == field.name());
-            present.or_else(|| names.iter().position(|name| field.answers_to(name)))
-        };
-        let positions: Vec<_> = fields.iter().map(position).collect();
-        let unknown = (0..names.len()).filter(|index| !positions.contains(&Some(*index))).collect();
-        Self { number, names, positions, unknown }
+    fn new(number: u32, stored: Vec<StoredField>, own: &StructShape) -> Self {
+        let plan = Plan::new(&stored, own);
+        let unknown = plan.as_ref().map(|plan| plan.unread(stored.len())).unwrap_or_default();
+        Self { number, stored, plan, unknown }
     }
 
-    pub(crate) fn positions(&self) -> &[Option<usize>] {
-        &self.positions
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
-    /// Whether it has every field of the struct by its present name.
-    fn covers(&self, fields: &'static [Field]) -> bool {
-        fields.iter().zip(&self.positions).all(|(field, at)| at.is_some_and(|at| self.names[at] == field.name()))
+    /// Whether it has every field of the struct by its present name and shape, so that the struct can be written in it.
+    fn covers(&self, own: &[StoredField]) -> bool {
+        own.iter().all(|field| self.stored.contains(field))
     }
 }
+
+/// A record's fields, its schema, and how the program's struct reads them.
+pub(crate) struct Read<'a> {
+    pub(crate) fields: RecordFields<'a>,
+    pub(crate) schema: Arc<Schema>,
+}
+
+impl<'a> Read<'a> {
+    pub(crate) fn plan(&self) -> &Plan {
+        // A record that cannot be read does not become one of these.
+        self.schema.plan.as_ref().unwrap_or(&UNREADABLE)
+    }
+
+    /// The bytes of the struct's field with this index, where the record has them as the struct writes them.
+    pub(crate) fn as_is(&self, index: usize) -> Option<&'a [u8]> {
+        self.fields.field(self.plan().as_is(index)?)
+    }
+
+    /// The bytes that the struct's field with this index is made of.
+    pub(crate) fn made_of(&self, index: usize) -> Option<&'a [u8]> {
+        self.fields.field(self.plan().place(index)?.at()?)
+    }
+}
+
+static UNREADABLE: Plan = Plan::Fields(Vec::new());
 
 #[derive(Debug, Default)]
 struct Known {
@@ -76,18 +94,22 @@ pub(crate) struct TypeInfo {
     pub(crate) name: String,
     rust_name: &'static str,
     key_type: String,
-    fields: &'static [Field],
+    own: StructShape,
+    /// The schema that the struct is written in.
+    own_stored: Vec<StoredField>,
     describe: fn(&[u8]) -> String,
     known: RwLock<Known>,
 }
 
 impl TypeInfo {
     fn new<T: Persistent>() -> Self {
+        let own = StructShape::new(T::FIELDS, T::OLD);
         Self {
             name: stored_name::<T>().into_owned(),
             rust_name: std::any::type_name::<T>(),
             key_type: T::Key::type_name(),
-            fields: T::FIELDS,
+            own_stored: own.stored(),
+            own,
             describe: describe::<T>,
             known: RwLock::default(),
         }
@@ -98,27 +120,36 @@ impl TypeInfo {
         (self.describe)(key)
     }
 
-    /// The schema of a record.
-    pub(crate) fn schema_of(&self, record: &RecordFields<'_>, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Arc<Schema>> {
-        let number = record.schema() as usize;
+    /// How many stored fields the struct has.
+    pub(crate) fn fields(&self) -> usize {
+        self.own_stored.len()
+    }
+
+    /// A record's fields, and how the struct reads them.
+    pub(crate) fn read<'a>(&self, bytes: &'a [u8], engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Read<'a>> {
+        let fields = RecordFields::parse(bytes)?;
+        let number = fields.schema() as usize;
         let find = || self.known.read().schemas.get(number).cloned();
         let mut found = find();
         if found.is_none() {
             self.refresh(engine, waiter)?;
             found = find();
         }
+        let damaged = |what: String| Err(Error::new(ErrorKind::Corrupt, format!("the record is damaged: {what}")));
         match found {
-            Some(schema) if schema.names.len() == record.count() => Ok(schema),
-            Some(schema) => {
-                let (has, says) = (record.count(), schema.names.len());
-                let message = format!("the record is damaged: it has {has} fields, and its schema {number} says {says}");
-                Err(Error::new(ErrorKind::Corrupt, message))
+            None => damaged(format!("the store has no schema {number} of {}", self.name)),
+            Some(schema) if schema.stored.len() != fields.count() => {
+                damaged(format!("it has {} fields, and its schema {number} says {}", fields.count(), schema.stored.len()))
             }
-            None => {
-                let message = format!("the record is damaged: the store has no schema {number} of {}", self.name);
-                Err(Error::new(ErrorKind::Corrupt, message))
-            }
+            Some(schema) => match &schema.plan {
+                Ok(_) => Ok(Read { fields, schema }),
+                Err(misfit) => Err(self.incompatible(misfit)),
+            },
         }
+    }
+
+    fn incompatible(&self, misfit: &Misfit) -> Error {
+        Error::new(ErrorKind::Incompatible, misfit.explain(&self.name))
     }
 
     /// A record's bytes with the fields in `written` as they are in `fields`, and all others as they are in `base`.
@@ -130,24 +161,20 @@ impl TypeInfo {
         engine: &dyn Engine,
         waiter: &Waiter<'_>,
     ) -> Result<Vec<u8>> {
-        let base = base.map(RecordFields::parse).transpose()?;
-        let base = base.map(|record| Ok::<_, Error>((record, self.schema_of(&record, engine, waiter)?))).transpose()?;
-        let target = self.target_schema(base.as_ref().map(|(_, schema)| schema), engine, waiter)?;
-        let from_base = |name: &str| {
-            let (record, schema) = base.as_ref()?;
-            record.field(schema.names.iter().position(|known| known == name)?)
-        };
-        let bytes_of = |at: usize| -> Option<&[u8]> {
-            match target.positions.iter().position(|position| *position == Some(at)) {
+        let base = base.map(|bytes| self.read(bytes, engine, waiter)).transpose()?;
+        let target = self.target_schema(base.as_ref().map(|base| &base.schema), engine, waiter)?;
+        let bytes_of = |stored: &StoredField| -> Option<&[u8]> {
+            match self.own_stored.iter().position(|own| own == stored) {
                 Some(index) if written.contains(index) => fields.field(index),
-                Some(index) => {
-                    let before = base.as_ref().and_then(|(record, schema)| record.field(schema.positions[index]?));
-                    before.or_else(|| fields.field(index))
+                // What the record has in another form is written anew.
+                Some(index) => base.as_ref().and_then(|base| base.as_is(index)).or_else(|| fields.field(index)),
+                None => {
+                    let base = base.as_ref()?;
+                    base.fields.field(base.schema.stored.iter().position(|known| known == stored)?)
                 }
-                None => from_base(&target.names[at]),
             }
         };
-        let parts: Option<Vec<&[u8]>> = (0..target.names.len()).map(bytes_of).collect();
+        let parts: Option<Vec<&[u8]>> = target.stored.iter().map(bytes_of).collect();
         let parts = parts.ok_or_else(|| Error::new(ErrorKind::Encoding, "the object did not write all of its fields"))?;
         compose_record(target.number, &parts)
     }
@@ -155,22 +182,33 @@ impl TypeInfo {
     /// The schema to write a record in that followed `base`: the struct's own, but never without a field that the record has
     /// and the struct does not know.
     fn target_schema(&self, base: Option<&Arc<Schema>>, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Arc<Schema>> {
-        let mut names: Vec<String> = self.fields.iter().map(|field| field.name().to_owned()).collect();
+        let mut stored = self.own_stored.clone();
         if let Some(base) = base.filter(|base| !base.unknown.is_empty()) {
-            if base.covers(self.fields) {
+            if base.covers(&self.own_stored) {
                 return Ok(base.clone());
             }
-            names.extend(base.unknown.iter().map(|at| base.names[*at].clone()));
+            stored.extend(base.unknown.iter().map(|at| base.stored[*at].clone()));
         }
-        let find = || self.known.read().schemas.iter().find(|schema| schema.names == names).cloned();
+        let find = || self.known.read().schemas.iter().find(|schema| schema.stored == stored).cloned();
         for _ in 0..WRITE_ATTEMPTS {
             if let Some(schema) = find() {
                 return Ok(schema);
             }
-            self.append(&names, engine, waiter)?;
+            self.append(&stored, engine, waiter)?;
         }
         let message = format!("the schema of {} could not be stored: other processes keep changing it", self.name);
         Err(Error::new(ErrorKind::Conflict, message))
+    }
+
+    /// Whether the struct can read what was written before it was. What comes after it, a newer program's records, is looked at
+    /// one by one: an older program must be able to go on.
+    fn check(&self) -> Result<()> {
+        let known = self.known.read();
+        let mut before = known.schemas.iter().take_while(|schema| schema.stored != self.own_stored);
+        match before.find_map(|schema| schema.plan.as_ref().err()) {
+            Some(misfit) => Err(self.incompatible(misfit)),
+            None => Ok(()),
+        }
     }
 
     /// Reads the type's schemas from the store.
@@ -180,7 +218,8 @@ impl TypeInfo {
         let request = Request { compare: &none, read: std::slice::from_ref(&key), ..waiter.request() };
         let reply = waiter.wait(engine.execute(request))?;
         let Some(record) = reply.read.into_iter().next().flatten() else { return Ok(()) };
-        let content = decode(&record.bytes).map_err(|error| error.within(format!("the schema of {}", self.name)))?;
+        let content =
+            SchemaRecord::decode(&record.bytes).map_err(|error| error.within(format!("the schema of {}", self.name)))?;
         if content.key_type != self.key_type {
             let message = format!(
                 "the store keeps {} with keys of type {}, and {} has keys of type {}: use the same type, or another name \
@@ -189,47 +228,26 @@ impl TypeInfo {
             );
             return Err(Error::new(ErrorKind::Incompatible, message));
         }
-        let schema = |(number, names): (usize, &Vec<String>)| Arc::new(Schema::new(number as u32, names.clone(), self.fields));
+        let schema =
+            |(number, stored): (usize, &Vec<StoredField>)| Arc::new(Schema::new(number as u32, stored.clone(), &self.own));
         let schemas = content.schemas.iter().enumerate().map(schema).collect();
         *self.known.write() = Known { version: Some(record.version), record: content, schemas };
         Ok(())
     }
 
     /// Adds a schema, unless somebody else changes the list meanwhile; either way it is read again.
-    fn append(&self, names: &[String], engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<()> {
+    fn append(&self, stored: &[StoredField], engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<()> {
         let (version, mut content) = {
             let known = self.known.read();
             (known.version, known.record.clone())
         };
         content.key_type.clone_from(&self.key_type);
-        content.schemas.push(names.to_vec());
+        content.schemas.push(stored.to_vec());
         let key = schema_key(&self.name);
         let compare = Seen { records: vec![(key.clone(), version)], ..Seen::default() };
-        let write = [Write { key, bytes: Some(encode(&content)?.into()) }];
+        let write = [Write { key, bytes: Some(content.encode()?.into()) }];
         waiter.wait(engine.execute(Request { compare: &compare, write: &write, ..waiter.request() }))?;
         self.refresh(engine, waiter)
-    }
-}
-
-fn encode(content: &SchemaRecord) -> Result<Vec<u8>> {
-    let mut bytes = vec![FORMAT];
-    bincode::serde::encode_into_std_write(content, &mut bytes, bincode::config::standard())
-        .map_err(|error| Error::with_source(ErrorKind::Encoding, "a schema cannot be stored", error))?;
-    Ok(bytes)
-}
-
-fn decode(bytes: &[u8]) -> Result<SchemaRecord> {
-    let damaged = |error| Error::with_source(ErrorKind::Corrupt, "the schema record is damaged", error);
-    match bytes.split_first() {
-        Some((&FORMAT, content)) => {
-            let limit = bincode::config::standard().with_limit::<0x100_0000>();
-            Ok(bincode::serde::decode_from_slice(content, limit).map_err(damaged)?.0)
-        }
-        Some((other, _)) => {
-            let message = format!("the schema record has format {other}, and this program knows format {FORMAT} only");
-            Err(Error::new(ErrorKind::Incompatible, message))
-        }
-        None => Err(Error::new(ErrorKind::Corrupt, "the schema record is empty")),
     }
 }
 
@@ -256,6 +274,7 @@ impl Types {
             return Ok(info);
         }
         info.refresh(engine, waiter)?;
+        info.check()?;
         let mut known = self.known.write();
         // Another thread may have been faster.
         if let Some(info) = known.find::<T>(&info)? {

@@ -128,10 +128,13 @@ impl Tx {
         T::get_mut(self, &key.object_key())
     }
 
-    /// Stores `object` under this key, in place of what was there.
+    /// Stores `object` under this key, in place of what was there. Fields of what was there that this program does not know, but
+    /// a newer one does, are kept, unless it was removed before.
     ///
     /// # Errors
     /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object of this key is borrowed;
+    /// [`Incompatible`](crate::ErrorKind::Incompatible) or [`Corrupt`](crate::ErrorKind::Corrupt) if what was there cannot be read,
+    /// and so must not be overwritten (it can be [removed](Tx::remove));
     /// [`Encoding`](crate::ErrorKind::Encoding) if a field cannot be stored.
     pub fn insert<T: Persistent>(&self, key: impl KeyFor<T>, object: T) -> Result<()> {
         self.attempt.insert(&key.object_key(), &object)

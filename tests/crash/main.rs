@@ -90,7 +90,11 @@ fn opening_right_after_dropping_works() {
     for n in 0..20 {
         let store = Store::open(&path).expect("opens");
         assert_eq!(store.run(|| count("n")).expect("counts"), n);
-        store.run(|| metaparticle::scoped("n", |counter: &mut Counter| metaparticle::Ok(counter.n += 1))).expect("increments");
+        let increment = |counter: &mut Counter| {
+            counter.n += 1;
+            metaparticle::Ok(())
+        };
+        store.run(|| metaparticle::scoped("n", increment)).expect("increments");
     }
 }
 

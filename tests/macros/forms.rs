@@ -1,5 +1,8 @@
 //! Every form of a parameter, on functions and on methods.
 
+// Also the forms that clippy would have shorter.
+#![allow(clippy::multiple_bound_locations, clippy::needless_arbitrary_self_type, clippy::needless_borrows_for_generic_args)]
+
 use std::fmt::Display;
 
 use metaparticle::{Mut, Persistent, Ref, Result, Store, Tx, persistent, transactional};
@@ -150,6 +153,23 @@ impl Account {
         Ok(self.balance)
     }
 
+    /// The lifetime of `self` is the transaction's, whatever its name.
+    #[transactional]
+    fn named<'a>(self: &'a mut Self, name: &'a str, #[expect(unused_variables)] unused: u8) -> Result<&'a str> {
+        self.balance += 1;
+        Ok(name.trim())
+    }
+
+    /// Calls another one, and itself.
+    #[transactional]
+    fn collect(&mut self, from: &str, times: u8) -> Result<i64> {
+        if times > 0 {
+            self.balance += Self::deposit(from, -1, (1, ())).map(|_| 1)?;
+            Self::deposit(from, -1, (1, ()))?;
+        }
+        Ok(self.balance)
+    }
+
     fn add(&mut self, amount: i64) {
         self.balance += amount;
     }
@@ -160,6 +180,26 @@ impl Settings {
     fn change(#[singleton] &mut self) -> Result<u64> {
         self.changes += 1;
         Ok(self.changes)
+    }
+}
+
+/// A trait can give its functions a body; what implements it follows the same rules.
+trait Counter {
+    #[transactional]
+    fn count(&self, page: &mut Visits) -> Result<u64>
+    where
+        Self: Sized,
+    {
+        page.count += self.step();
+        Ok(page.count)
+    }
+
+    fn step(&self) -> u64;
+}
+
+impl Counter for u64 {
+    fn step(&self) -> u64 {
+        *self
     }
 }
 
@@ -196,6 +236,7 @@ fn every_form_of_a_parameter_works() {
     assert_eq!((returns_early("new").expect("runs"), returns_early("new").expect("runs")), ("late", "early"));
     assert_eq!(returns_something("home").expect("runs").sum::<u64>(), 42);
     assert!(only_a_transaction().expect("runs"));
+    assert_eq!(3.count("trait").expect("runs"), 3);
 }
 
 #[test]
@@ -224,6 +265,12 @@ fn methods_are_called_with_the_key() {
     let bank = Bank { fee: 1 };
     Account::open("ann").and_then(|()| Account::open("ben")).expect("opens");
     assert_eq!(Account::deposit("ann", 50, (2, ())).expect("runs"), 100);
+    assert_eq!(Account::named("cleo", " c ", 0).map_err(|error| error.kind()), Err(metaparticle::ErrorKind::NotFound));
+    assert_eq!(Account::collect("ann", "ben", 1).expect("runs"), 101);
+    assert_eq!(Account::deposit("ben", 2, (1, ())).expect("runs"), 0);
+    assert_eq!(Account::deposit("ann", -1, (1, ())).expect("runs"), 100);
+    assert_eq!(Account::named("ben", " b ", 0).expect("runs"), "b");
+    assert_eq!(Account::deposit("ben", -1, (1, ())).expect("runs"), 0);
     assert_eq!(bank.pay("ann", "ben", 10).expect("runs"), 89);
     assert_eq!(Account::merge("ann", "ben").expect("runs"), 99);
     assert_eq!(Bank::associated("home").expect("runs").fee, 1);

@@ -1,5 +1,8 @@
 //! Keys of every type, and what may be passed for one.
 
+// What callers pass although they could pass less, and ranges with nothing in them.
+#![allow(clippy::needless_borrows_for_generic_args, clippy::reversed_empty_ranges)]
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

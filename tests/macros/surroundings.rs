@@ -19,7 +19,7 @@ mod renamed {
 
 /// Everything that an expansion might be tempted to name, taken.
 mod shadowed {
-    #![allow(dead_code, non_camel_case_types)]
+    #![allow(dead_code, non_camel_case_types, non_snake_case)]
     pub(super) enum Option {}
     pub(super) enum Result {}
     pub(super) struct String;
@@ -33,6 +33,24 @@ mod shadowed {
     pub(super) mod core {}
     pub(super) mod std {}
     pub(super) mod serde {}
+    pub(super) struct bool;
+    pub(super) struct str;
+    pub(super) fn Ok() {}
+    pub(super) fn Err() {}
+    pub(super) fn Some() {}
+
+    /// Methods for every type with the names of ours.
+    pub(super) trait Everywhere {
+        fn read(&self) {}
+        fn write(&self) {}
+        fn write_all(&self) {}
+        fn deref(&self) {}
+        fn store(&self) {}
+        fn map(&self) {}
+        fn attempts(&self) {}
+        fn clone(&self) {}
+    }
+    impl<T: ?Sized> Everywhere for T {}
 
     #[::metaparticle::persistent(default)]
     pub(super) struct Visits {
@@ -41,16 +59,23 @@ mod shadowed {
         list: ::std::vec::Vec<u64>,
     }
 
-    #[::metaparticle::transactional]
-    pub(super) fn visit(page: &mut Visits, text: &str) -> ::metaparticle::Result<u64> {
+    #[::metaparticle::transactional(attempts = 3)]
+    pub(super) fn visit(
+        page: &mut Visits,
+        other: ::metaparticle::Mut<Visits>,
+        text: &::core::primitive::str,
+    ) -> ::metaparticle::Result<u64> {
         page.count += 1;
+        other.set_count(page.count);
         page.text.push_str(text);
-        Ok(page.count)
+        ::metaparticle::Ok(page.count)
     }
 
-    #[::metaparticle::transactional]
-    pub(super) fn count(page: ::metaparticle::Ref<Visits>) -> ::metaparticle::Result<u64> {
-        Ok(page.count)
+    impl Visits {
+        #[::metaparticle::transactional]
+        pub(super) fn count(&mut self, more: u64) -> ::metaparticle::Result<u64> {
+            ::metaparticle::Ok(self.count + more)
+        }
     }
 }
 
@@ -71,6 +96,23 @@ mod generated {
         };
     }
     counter!(Hits, hits: u32, hit);
+
+    /// Fragments come in groups without delimiters.
+    macro_rules! function {
+        ($name:ident($a:ident: $object:ty, $b:ident: &mut $inner:ty, $c:pat => $plain:ty) -> $returned:ty $body:block) => {
+            #[metaparticle::transactional]
+            pub(super) fn $name($a: $object, $b: &mut $inner, $c: $plain) -> $returned $body
+        };
+    }
+    function!(fragments(a: metaparticle::Mut<Hits>, b: &mut Hits, (x, y) => (u32, u32)) -> metaparticle::Result<u32> {
+        b.hits += x;
+        a.set_hits(y);
+        Ok(*a.hits() + b.hits)
+    });
+    function!(optional(a: Option<metaparticle::Ref<Hits>>, b: &mut Hits, _ => ()) -> metaparticle::Result<bool> {
+        b.hits = 0;
+        Ok(a.is_some())
+    });
 }
 
 /// Types and functions in a function.
@@ -94,13 +136,15 @@ fn expansions_survive_their_surroundings() {
     let store = metaparticle::Store::open("memory:").expect("opens");
     let _entered = store.enter();
     assert_eq!(generated::hit("a", 2).expect("runs"), 2);
+    assert_eq!(generated::fragments("b", "a", (1, 4)).expect("runs"), 7);
+    assert!(generated::optional("b", "a", ()).expect("runs"));
     let other = metaparticle::Store::open("memory:").expect("opens");
     let _entered = other.enter();
     assert_eq!(renamed::visit("a").expect("runs"), 1);
     let third = metaparticle::Store::open("memory:").expect("opens");
     let _entered = third.enter();
-    assert_eq!(shadowed::visit("a", "x").expect("runs"), 1);
-    assert_eq!(shadowed::count("a").expect("runs"), 1);
+    assert_eq!(shadowed::visit("a", "b", "x").expect("runs"), 1);
+    assert_eq!(shadowed::Visits::count("b", 1).expect("runs"), 2);
     let fourth = metaparticle::Store::open("memory:").expect("opens");
     let _entered = fourth.enter();
     assert_eq!(metaparticle_tests::strict::visit(1).expect("runs"), 1);

@@ -3,6 +3,7 @@
 mod atomic;
 mod bounded;
 mod conflicts;
+mod durable;
 mod evolution;
 mod isolation;
 mod nested;

@@ -42,7 +42,10 @@ fn a_mutable_reference_that_changes_nothing_commits_nothing(engine: &str) {
     fn touch(page: &mut Page) -> Result<usize> {
         page.visits += 1;
         page.visits -= 1;
-        Ok(page.tags.iter_mut().count())
+        let tags = &mut page.tags;
+        tags.reverse();
+        tags.reverse();
+        Ok(tags.len())
     }
     let store = TestStore::new(engine);
     store.run(|| touch("home")).expect("touches");

@@ -90,6 +90,8 @@ mod docs {
     struct Readme;
     #[doc = include_str!("../../docs/guide/objects.md")]
     struct Objects;
+    #[doc = include_str!("../../docs/guide/evolution.md")]
+    struct Evolution;
     #[doc = include_str!("../../docs/guide/transactions.md")]
     struct Transactions;
     #[doc = include_str!("../../docs/guide/side-effects.md")]

@@ -1,6 +1,7 @@
 //! Public items under strict lints, which hold for what is generated, too.
 
-#![deny(missing_docs, unused, unreachable_pub, rust_2018_idioms, clippy::pedantic, nonstandard_style)]
+#![deny(missing_docs, unused, unreachable_pub, rust_2018_idioms, unused_lifetimes, nonstandard_style)]
+#![deny(clippy::all, clippy::pedantic, clippy::nursery, clippy::impl_trait_in_params, clippy::shadow_unrelated)]
 
 use metaparticle::{Mut, Ref, Result, persistent, transactional};
 
@@ -46,4 +47,36 @@ impl Visits {
         self.count = 0;
         Ok(())
     }
+
+    /// Only signatures that clippy would have otherwise, were they not a transaction's.
+    ///
+    /// # Errors
+    /// Those of the store.
+    #[transactional]
+    pub fn rename(&mut self, title: String, list: Vec<u64>, other: Ref<Self>, third: Option<Mut<Self>>) -> Result<()> {
+        self.title.clone_from(&title);
+        self.count = list.len() as u64 + other.count;
+        if let Some(mut third) = third {
+            third.set_count(2);
+        }
+        Ok(())
+    }
+
+    /// Reads only.
+    ///
+    /// # Errors
+    /// Those of the store.
+    #[transactional]
+    pub fn read(&mut self) -> Result<u64> {
+        Ok(self.count)
+    }
+}
+
+/// Lifetimes that are the transaction's.
+///
+/// # Errors
+/// Those of the store.
+#[transactional]
+pub fn sum<'a>(one: &'a mut Visits, two: &'a mut Visits, list: Vec<u64>) -> Result<u64> {
+    Ok(one.count + two.count + list.iter().sum::<u64>())
 }

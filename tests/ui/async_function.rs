@@ -13,4 +13,10 @@ async fn visit(page: &mut Visits) -> Result<()> {
     Ok(())
 }
 
-fn main() {}
+async fn caller() -> Result<()> {
+    visit("home").await
+}
+
+fn main() {
+    drop(caller());
+}

@@ -3,9 +3,9 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
-use syn::{Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
+use syn::{Attribute, Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
 
-use super::attr::{FieldOptions, StructOptions, field_options};
+use super::attr::{FieldOptions, Old, StructOptions, field_options};
 use crate::paths::Krate;
 use crate::report::Report;
 
@@ -20,6 +20,10 @@ pub(crate) struct Object {
     pub(crate) key: Option<Type>,
     pub(crate) singleton: Option<Path>,
     pub(crate) default: bool,
+    /// What it was before.
+    pub(crate) old: Vec<Old>,
+    /// A second `#[persistent]` on the struct.
+    pub(crate) again: Option<Attribute>,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -27,7 +31,7 @@ pub(crate) struct Field {
     pub(crate) vis: Visibility,
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
-    pub(crate) cfg: Option<syn::Attribute>,
+    pub(crate) cfg: Option<Attribute>,
     pub(crate) options: FieldOptions,
 }
 
@@ -63,7 +67,7 @@ impl Field {
 }
 
 /// The struct without our field attributes, and what they said. `None` if it is not a struct with named fields.
-pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Report) -> Option<(ItemStruct, Object)> {
+pub(crate) fn read(item: TokenStream, mut options: StructOptions, report: &mut Report) -> Option<(ItemStruct, Object)> {
     let item = match syn::parse2::<Item>(item) {
         Ok(item) => item,
         Err(error) => {
@@ -79,16 +83,20 @@ pub(crate) fn read(item: TokenStream, options: &StructOptions, report: &mut Repo
         let cfg = field.attrs.iter().find(|attr| attr.path().is_ident("cfg")).cloned();
         fields.push(Field { vis: field.vis.clone(), ident, ty: field.ty.clone(), cfg, options });
     }
+    let is_ours = |attr: &Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "persistent");
+    let again = item.attrs.iter().position(is_ours).map(|index| item.attrs.remove(index));
     let object = Object {
         krate: Krate::new(options.krate.as_ref()),
         vis: item.vis.clone(),
         ident: item.ident.clone(),
-        handle: handle(&item, options),
+        handle: handle(&item, &options),
         generics: item.generics.clone(),
         name: options.name.as_ref().map_or_else(|| item.ident.unraw().to_string(), |name| name.value()),
         key: options.key.clone(),
         singleton: options.singleton.clone(),
         default: options.default.is_some(),
+        old: std::mem::take(&mut options.old),
+        again,
         fields,
     };
     Some((item, object))

@@ -5,11 +5,11 @@ use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::{Attribute, LitStr, Path, Result, Token, Type};
 
-use crate::options::{each, flag, ident, name, path, set_once, text, unknown, value};
+use crate::options::{each, flag, ident, name, path, set_once, text, ty, unknown, value};
 use crate::report::Report;
 
-const STRUCT_OPTIONS: [&str; 5] = ["name", "key", "default", "singleton", "crate"];
-const FIELD_OPTIONS: [&str; 7] = ["default", "rename", "alias", "skip", "with", "get", "set"];
+const STRUCT_OPTIONS: [&str; 7] = ["name", "key", "default", "singleton", "from", "migrate", "crate"];
+const FIELD_OPTIONS: [&str; 9] = ["default", "rename", "alias", "skip", "with", "from", "migrate", "get", "set"];
 
 #[derive(Default)]
 pub(crate) struct StructOptions {
@@ -17,6 +17,7 @@ pub(crate) struct StructOptions {
     pub(crate) key: Option<Type>,
     pub(crate) default: Option<Path>,
     pub(crate) singleton: Option<Path>,
+    pub(crate) old: Vec<Old>,
     pub(crate) krate: Option<Path>,
 }
 
@@ -27,6 +28,7 @@ pub(crate) struct FieldOptions {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) skip: Option<Path>,
     pub(crate) with: Option<Path>,
+    pub(crate) old: Vec<Old>,
     pub(crate) get: Option<Ident>,
     pub(crate) set: Option<Ident>,
 }
@@ -35,6 +37,12 @@ pub(crate) struct FieldOptions {
 pub(crate) struct Default_ {
     pub(crate) option: Path,
     pub(crate) path: Option<Path>,
+}
+
+/// What a struct or field was before: `from = OldType` or `migrate = function`.
+pub(crate) enum Old {
+    From(Type),
+    Migrate(Path),
 }
 
 /// Reads all of the struct's options, also after one that is wrong.
@@ -58,6 +66,10 @@ impl StructOptions {
             ),
             "default" => flag(meta, &mut self.default, ": write `#[persistent(default = path)]` on the field that it is for"),
             "singleton" => flag(meta, &mut self.singleton, ""),
+            "from" | "migrate" => {
+                self.old.push(old(meta)?);
+                Ok(())
+            }
             "crate" => set_once(meta, &mut self.krate, path(meta)?),
             "rename" => Err(unknown(meta, &STRUCT_OPTIONS, "the stored name of a struct is set with `name = \"…\"`")),
             other if FIELD_OPTIONS.contains(&other) => {
@@ -98,6 +110,10 @@ impl FieldOptions {
             }
             "skip" => flag(meta, &mut self.skip, ""),
             "with" => set_once(meta, &mut self.with, path(meta)?),
+            "from" | "migrate" => {
+                self.old.push(old(meta)?);
+                Ok(())
+            }
             "get" => set_once(meta, &mut self.get, ident(meta)?),
             "set" => set_once(meta, &mut self.set, ident(meta)?),
             "name" => Err(unknown(meta, &FIELD_OPTIONS, "the stored name of a field is set with `rename = \"…\"`")),
@@ -107,4 +123,11 @@ impl FieldOptions {
             _ => Err(unknown(meta, &FIELD_OPTIONS, "")),
         }
     }
+}
+
+fn old(meta: &ParseNestedMeta<'_>) -> Result<Old> {
+    if name(meta) == "migrate" {
+        return path(meta).map(Old::Migrate);
+    }
+    ty(meta, "the option `from` takes the earlier type: write `from = OldType`").map(Old::From)
 }

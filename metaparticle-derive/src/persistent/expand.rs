@@ -9,10 +9,13 @@ use syn::spanned::Spanned;
 use syn::{Generics, Lifetime, LifetimeParam, Type, WherePredicate, parse_quote};
 
 use super::ast::{Field, Object};
+use super::old;
 use super::valid::borrows;
 
 pub(super) fn expand(object: &Object) -> TokenStream {
     let with = object.stored().map(|field| with_wrappers(object, field));
+    let conversions = old::conversions(object);
+    let defaults = defaults(object);
     let handle = handle(object);
     let persistent = persistent(object);
     let singleton = object.singleton.as_ref().map(|_| singleton(object));
@@ -20,12 +23,14 @@ pub(super) fn expand(object: &Object) -> TokenStream {
         // What is generated is not for the user's lints to judge.
         #[allow(
             clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction,
-            deprecated, dead_code, non_snake_case, unreachable_pub, unused_qualifications, unused_lifetimes,
+            deprecated, dead_code, non_camel_case_types, non_snake_case, unreachable_pub, unused_qualifications, unused_lifetimes,
             private_interfaces, private_bounds, single_use_lifetimes, variant_size_differences, missing_debug_implementations,
             elided_lifetimes_in_paths, explicit_outlives_requirements,
         )]
         const _: () = {
             #(#with)*
+            #conversions
+            #(#defaults)*
             #handle
             #persistent
             #singleton
@@ -103,7 +108,7 @@ pub(super) fn handle(object: &Object) -> TokenStream {
         [get, get_mut, field.setter()].iter().all(|name| taken.insert(name.unraw().to_string()))
     };
     let fields = object.stored().enumerate().filter(|(_, field)| is_free(field));
-    let accessors: Vec<_> = fields.map(|(index, field)| accessors(index, field)).collect();
+    let accessors: Vec<_> = fields.map(|(index, field)| accessors(&private, index, field)).collect();
     quote! {
         #[doc = #doc]
         #vis struct #handle<#params>(#private::Tracked<#tx, #ident #args>) #clause_tx;
@@ -116,11 +121,11 @@ pub(super) fn handle(object: &Object) -> TokenStream {
         #[automatically_derived]
         impl #impl_tx ::core::ops::Deref for #handle #args_tx #clause_tx {
             type Target = #ident #args;
-            fn deref(&self) -> &#ident #args { self.0.read_all() }
+            fn deref(&self) -> &#ident #args { #private::Tracked::read_all(&self.0) }
         }
         #[automatically_derived]
         impl #impl_tx ::core::ops::DerefMut for #handle #args_tx #clause_tx {
-            fn deref_mut(&mut self) -> &mut #ident #args { self.0.write_all() }
+            fn deref_mut(&mut self) -> &mut #ident #args { #private::Tracked::write_all(&mut self.0) }
         }
         #[automatically_derived]
         impl #impl_tx #handle #args_tx #clause_tx {
@@ -129,7 +134,8 @@ pub(super) fn handle(object: &Object) -> TokenStream {
     }
 }
 
-fn accessors(index: usize, field: &Field) -> TokenStream {
+// Calls by path, because a trait of the user's may have methods of these names for every type.
+fn accessors(private: &TokenStream, index: usize, field: &Field) -> TokenStream {
     let Field { vis, ident, ty, .. } = field;
     let ((get, get_mut), set) = (field.getters(), field.setter());
     let docs = [
@@ -141,13 +147,13 @@ fn accessors(index: usize, field: &Field) -> TokenStream {
     quote! {
         #[doc = #get_doc]
         #[inline]
-        #vis fn #get(&self) -> &#ty { &self.0.read(#index).#ident }
+        #vis fn #get(&self) -> &#ty { &#private::Tracked::read(&self.0, #index).#ident }
         #[doc = #set_doc]
         #[inline]
-        #vis fn #set(&mut self, value: #ty) { self.0.write(#index).#ident = value; }
+        #vis fn #set(&mut self, value: #ty) { #private::Tracked::write(&mut self.0, #index).#ident = value; }
         #[doc = #mut_doc]
         #[inline]
-        #vis fn #get_mut(&mut self) -> &mut #ty { &mut self.0.read_write(#index).#ident }
+        #vis fn #get_mut(&mut self) -> &mut #ty { &mut #private::Tracked::read_write(&mut self.0, #index).#ident }
     }
 }
 
@@ -156,6 +162,10 @@ fn persistent(object: &Object) -> TokenStream {
     let generics = storable_generics(object);
     let (impl_generics, args, clause) = generics.split_for_impl();
     let items = associated_items(object, &args.to_token_stream());
+    let fields = object.stored().map(|field| stored_field(object, field));
+    let (private_field, old) = (quote!(#private::Field), old::structs(object));
+    let load_old = old::load_struct(object);
+    let old_struct = quote!(#private::OldStruct);
     let store = object.stored().map(|field| store(object, field));
     let mut index = 0;
     let load = object.fields.iter().map(|field| {
@@ -169,11 +179,14 @@ fn persistent(object: &Object) -> TokenStream {
         #[automatically_derived]
         impl #impl_generics #root::Persistent for #ident #args #clause {
             #items
+            const FIELDS: &'static [#private_field] = &[#(#fields),*];
+            const OLD: &'static [fn() -> #old_struct] = #old;
             fn encode(&self, __out: &mut #private::FieldWriter) -> ::core::result::Result<(), #root::Error> {
                 #(#store)*
                 ::core::result::Result::Ok(())
             }
             fn decode(__fields: &mut #private::FieldReader<'_>) -> ::core::result::Result<Self, #root::Error> {
+                #load_old
                 ::core::result::Result::Ok(Self { #(#load),* })
             }
             fn absent() -> ::core::option::Option<Self> { #absent }
@@ -191,10 +204,6 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
     };
     let (handle, name) = (&object.handle, &object.name);
     let (generic, singleton) = (object.is_generic(), object.singleton.is_some());
-    let fields = object.stored().map(|field| {
-        let (name, aliases) = (field.stored_name(), &field.options.aliases);
-        quote!(#private::Field::new(#name, &[#(#aliases),*]))
-    });
     let tx = tx();
     let handle_args: TokenStream = match args.is_empty() {
         true => quote!(<#tx>),
@@ -208,11 +217,27 @@ pub(super) fn associated_items(object: &Object, args: &TokenStream) -> TokenStre
     quote! {
         type Key = #key;
         type Mut<#tx> = #handle #handle_args;
-        const NAME: &'static str = #name;
-        const GENERIC: bool = #generic;
-        const SINGLETON: bool = #singleton;
-        const FIELDS: &'static [#private::Field] = &[#(#fields),*];
+        const NAME: &'static ::core::primitive::str = #name;
+        const GENERIC: ::core::primitive::bool = #generic;
+        const SINGLETON: ::core::primitive::bool = #singleton;
     }
+}
+
+/// What the store is to know of a field.
+fn stored_field(object: &Object, field: &Field) -> TokenStream {
+    let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
+    let (name, aliases) = (field.stored_name(), &options.aliases);
+    let shape = match options.with {
+        None => quote_spanned!(at(ty)=> <#ty as #private::Storable>::shape),
+        Some(_) => {
+            let (wrapper, generics) = (wrapper(field, "Read"), generics(object));
+            let args = generics.split_for_impl().1;
+            quote!(#private::shape_with::<#wrapper #args>)
+        }
+    };
+    let or_default = options.default.as_ref().map(|_| quote!(.or_default()));
+    let old = old::shapes(object, field);
+    quote!(#private::Field::new(#name, &[#(#aliases),*], #shape) #or_default #old)
 }
 
 /// Both uses of a type that cannot be stored, here and in `load`, are at the type, so that the compiler reports one error.
@@ -226,11 +251,15 @@ fn store(object: &Object, field: &Field) -> TokenStream {
 }
 
 fn load(object: &Object, field: &Field, index: usize) -> TokenStream {
-    let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
-    if options.skip.is_some() {
-        return default_of(field);
+    match field.options.skip {
+        Some(_) => default_of(object, field),
+        None => old::load_field(object, field, index, load_stored(object, field, index)),
     }
-    let default = options.default.as_ref().map(|_| default_of(field));
+}
+
+fn load_stored(object: &Object, field: &Field, index: usize) -> TokenStream {
+    let (private, ty, options) = (object.krate.private(), &field.ty, &field.options);
+    let default = options.default.as_ref().map(|_| default_of(object, field));
     if options.with.is_some() {
         let wrapper = wrapper(field, "Read");
         let generics = generics(object);
@@ -254,12 +283,25 @@ fn at(ty: &Type) -> Span {
 }
 
 /// `path()` or the type's default.
-fn default_of(field: &Field) -> TokenStream {
+fn default_of(object: &Object, field: &Field) -> TokenStream {
     let ty = &field.ty;
     match field.options.default.as_ref().and_then(|default| default.path.as_ref()) {
-        Some(path) => quote!(#path()),
+        Some(_) if !object.is_generic() => {
+            let default = wrapper(field, "default");
+            quote!(#default())
+        }
+        Some(path) => quote_spanned!(path.span().resolved_at(Span::call_site())=> #path()),
         None => quote_spanned!(at(ty)=> <#ty as ::core::default::Default>::default()),
     }
+}
+
+/// A function for a `default = path`, so that one of another type is one error, although there are two uses.
+fn defaults(object: &Object) -> impl Iterator<Item = TokenStream> {
+    object.fields.iter().filter(|_| !object.is_generic()).filter_map(|field| {
+        let path = field.options.default.as_ref()?.path.as_ref()?;
+        let (default, ty) = (wrapper(field, "default"), &field.ty);
+        Some(quote_spanned!(path.span().resolved_at(Span::call_site())=> fn #default() -> #ty { #path() }))
+    })
 }
 
 fn absent(object: &Object) -> TokenStream {
@@ -267,7 +309,7 @@ fn absent(object: &Object) -> TokenStream {
         return quote!(::core::option::Option::None);
     }
     let fields = object.fields.iter().map(|field| {
-        let (ident, default) = (&field.ident, default_of(field));
+        let (ident, default) = (&field.ident, default_of(object, field));
         quote!(#ident: #default)
     });
     quote!(::core::option::Option::Some(Self { #(#fields),* }))
@@ -288,6 +330,10 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
     let (impl_tx, args_tx, _) = with_tx.split_for_impl();
     let (tx, params_tx, params) = (tx(), &with_tx.params, &generics.params);
     let object = &object.ident;
+    // At the option, for the error about a module without these functions.
+    let span = module.span().resolved_at(Span::call_site());
+    let serialize = quote_spanned!(span=> #module::serialize);
+    let deserialize = quote_spanned!(span=> #module::deserialize);
     Some(quote! {
         struct #write<#params_tx>(&#tx #ty, ::core::marker::PhantomData<#object #args>) #clause;
         impl #impl_tx #private::serde::Serialize for #write #args_tx #clause {
@@ -295,7 +341,7 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
                 &self,
                 __serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                #module::serialize(self.0, __serializer)
+                #serialize(self.0, __serializer)
             }
         }
         struct #read<#params>(#ty, ::core::marker::PhantomData<fn() -> #object #args>) #clause;
@@ -303,7 +349,7 @@ fn with_wrappers(object: &Object, field: &Field) -> Option<TokenStream> {
             fn deserialize<__D: #private::serde::Deserializer<#tx>>(
                 __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                ::core::result::Result::map(#module::deserialize(__deserializer), |__value| {
+                ::core::result::Result::map(#deserialize(__deserializer), |__value| {
                     Self(__value, ::core::marker::PhantomData)
                 })
             }

@@ -26,6 +26,8 @@ pub(super) fn expand(object: &Object) -> TokenStream {
             #handle
             impl #impl_generics #root::Persistent for #ident #args #clause {
                 #items
+                const FIELDS: &'static [#private::Field] = &[];
+                const OLD: &'static [fn() -> #private::OldStruct] = &[];
                 fn encode(&self, _: &mut #private::FieldWriter) -> ::core::result::Result<(), #root::Error> {
                     ::core::unimplemented!()
                 }

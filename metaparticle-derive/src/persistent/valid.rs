@@ -12,6 +12,9 @@ use super::ast::{Field, Object};
 use crate::report::Report;
 
 pub(super) fn check(object: &Object, report: &mut Report) {
+    if let Some(attr) = &object.again {
+        report.at(attr, "the struct is persistent already: write all options into one attribute, and remove the other");
+    }
     check_generics(object, report);
     check_key(object, report);
     check_stored_names(object, report);
@@ -125,6 +128,7 @@ fn check_field(field: &Field, report: &mut Report) {
         ("rename", options.rename.is_some()),
         ("alias", !options.aliases.is_empty()),
         ("with", options.with.is_some()),
+        ("from` or `migrate", !options.old.is_empty()),
         ("get", options.get.is_some()),
         ("set", options.set.is_some()),
     ];

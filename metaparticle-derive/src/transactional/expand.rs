@@ -4,9 +4,10 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReturnType, Signature, Type};
+use syn::{FnArg, ReceiverKind, ReturnType, Signature, Type};
 
 use super::attr::Options;
+use super::body::{call_body, sibling};
 use super::signature::{Form, Function, Kind, Object, Param, returns_handle};
 use crate::paths::Krate;
 
@@ -18,8 +19,8 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
     let keys = params.iter().filter_map(|param| key(&private, param));
     let prefetch = prefetch(&private, params);
     let loads = params.iter().map(|param| bring_in(&krate, param));
-    let body = call_body(function, params);
-    let sibling = sibling(function, params);
+    let body = call_body(&private, function, params);
+    let sibling = sibling(&private, function, params);
     let tx = tx();
     // At the return type, so that the error about one that is not a `Result` is there.
     let at_returned = match &function.sig.output {
@@ -36,6 +37,8 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
         })
     };
     quote! {
+        // What the caller passes for an object is ours to choose, and the lifetimes of objects are the transaction's.
+        #[allow(unused_lifetimes, clippy::extra_unused_lifetimes, clippy::impl_trait_in_params)]
         #(#attrs)*
         #vis #sig {
             #(#keys)*
@@ -48,6 +51,7 @@ pub(super) fn expand(options: &Options, function: &Function, params: &[Param]) -
 /// What stands in for a function with errors: the same signature, so that its callers make no errors of their own.
 pub(super) fn fallback(options: &Options, function: &Function, params: &[Param]) -> TokenStream {
     let Function { attrs, vis, .. } = function;
+    let attrs = attrs.iter().filter(|attr| attr.path().segments.last().is_none_or(|last| last.ident != "transactional"));
     let mut sig = outer_signature(&options.krate(), function, params);
     if let ReturnType::Type(_, ty) = &mut sig.output {
         if has_impl(ty) || returns_handle(ty) {
@@ -57,8 +61,14 @@ pub(super) fn fallback(options: &Options, function: &Function, params: &[Param])
         **ty = Type::Verbatim(static_references(ty.to_token_stream()));
     }
     // Names that are only used in the parameters are not unused imports.
-    let types = params.iter().filter_map(|param| param.typed.as_ref()).map(|(_, ty)| ty).filter(|ty| !has_impl(ty));
-    sig.asyncness = None;
+    let types = function.sig.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(&typed.ty),
+        FnArg::Receiver(receiver) => match &receiver.kind {
+            ReceiverKind::Typed(_, ty) => Some(ty),
+            _ => None,
+        },
+    });
+    let types = types.filter(|ty| !has_impl(ty));
     sig.constness = None;
     sig.abi = None;
     sig.variadic = None;
@@ -89,11 +99,11 @@ fn static_references(ty: TokenStream) -> TokenStream {
     out
 }
 
-fn tx() -> Ident {
+pub(super) fn tx() -> Ident {
     Ident::new("__metaparticle_tx", Span::mixed_site())
 }
 
-fn hidden(what: &str, param: &Param) -> Ident {
+pub(super) fn hidden(what: &str, param: &Param) -> Ident {
     Ident::new(&format!("__metaparticle_{what}_{}", param.outer.unraw()), Span::mixed_site())
 }
 
@@ -110,11 +120,12 @@ fn outer_signature(krate: &Krate, function: &Function, params: &[Param]) -> Sign
             Kind::Transaction => None,
             Kind::Receiver => Some(quote!(#input)),
             // Whatever its callers pass is fine, but for the error that there is already.
-            Kind::Wrong if param.typed.is_some() => Some(quote!(#outer: impl ::core::marker::Sized)),
+            Kind::Wrong if param.typed.is_some() || is_handle(input) => Some(quote!(#outer: impl ::core::marker::Sized)),
             Kind::Wrong => Some(quote!(#input)),
             Kind::Value | Kind::Shared => {
                 let (_, ty) = param.typed.as_ref()?;
-                Some(quote!(#(#attrs)* #outer: #ty))
+                let lints = param.lints.iter().filter(|_| param.is_captured());
+                Some(quote!(#(#attrs)* #(#lints)* #outer: #ty))
             }
         }
     });
@@ -123,12 +134,17 @@ fn outer_signature(krate: &Krate, function: &Function, params: &[Param]) -> Sign
     sig
 }
 
+/// Whether `self` is a `Ref<Self>` or `Mut<Self>`, which the compiler would report again.
+fn is_handle(input: &FnArg) -> bool {
+    matches!(input, FnArg::Receiver(receiver) if matches!(&receiver.kind, ReceiverKind::Typed(_, ty) if returns_handle(ty)))
+}
+
 /// At the type, for errors, but with names as the rest of the expansion has them.
 fn at(ty: &Type) -> Span {
     ty.span().resolved_at(Span::call_site())
 }
 
-fn object_of(param: &Param) -> Option<&Object> {
+pub(super) fn object_of(param: &Param) -> Option<&Object> {
     match &param.kind {
         Kind::Object(object) => Some(object),
         _ => None,
@@ -147,13 +163,17 @@ fn key(private: &TokenStream, param: &Param) -> Option<TokenStream> {
 
 /// Loads all objects at once.
 fn prefetch(private: &TokenStream, params: &[Param]) -> Option<TokenStream> {
-    let keys: Vec<_> = params.iter().filter(|param| object_of(param).is_some()).map(|param| hidden("key", param)).collect();
+    let key = |param| {
+        let (key, object) = (hidden("key", param), object_of(param)?);
+        Some(quote_spanned!(at(&object.ty)=> &#key))
+    };
+    let keys: Vec<_> = params.iter().filter_map(key).collect();
     // A single object is loaded by what asks for it.
     if keys.len() < 2 {
         return None;
     }
     let tx = tx();
-    Some(quote!(#private::prefetch(#tx, &[#(&#keys),*])?;))
+    Some(quote!(#private::prefetch(#tx, &[#(#keys),*])?;))
 }
 
 /// Loads a parameter, or brings it into scope for the body.
@@ -161,32 +181,28 @@ fn bring_in(krate: &Krate, param: &Param) -> TokenStream {
     match &param.kind {
         Kind::Object(object) => load(&krate.private(), param, object),
         Kind::Value => value(krate, param),
-        Kind::Shared => match &param.typed {
-            // The closure captures it under its own name.
-            Some((Pat::Ident(pat), _)) if pat.mutability.is_none() && pat.ident == param.outer => TokenStream::new(),
-            Some((pat, ty)) => {
-                let outer = &param.outer;
-                quote!(let #pat: #ty = #outer;)
-            }
-            None => TokenStream::new(),
-        },
+        Kind::Shared if param.is_captured() => TokenStream::new(),
+        Kind::Shared => param.typed.as_ref().map_or_else(TokenStream::new, |(pat, ty)| {
+            let (outer, lints) = (&param.outer, &param.lints);
+            quote!(#(#lints)* let #pat: #ty = #outer;)
+        }),
         Kind::Transaction | Kind::Receiver | Kind::Wrong => TokenStream::new(),
     }
 }
 
 fn value(krate: &Krate, param: &Param) -> TokenStream {
     let Some((pat, ty)) = &param.typed else { return TokenStream::new() };
-    let outer = &param.outer;
+    let (outer, lints) = (&param.outer, &param.lints);
     let annotation = (!has_impl(ty)).then(|| quote!(: #ty));
     let private = krate.private_at(ty.span());
     let mut outer = outer.clone();
     outer.set_span(ty.span().resolved_at(outer.span()));
     let clone = quote_spanned!(ty.span()=> #private::argument_is_cloned_for_each_attempt(&#outer));
-    quote!(let #pat #annotation = #clone;)
+    quote!(#(#lints)* let #pat #annotation = #clone;)
 }
 
 /// Whether a type cannot be written in a `let`.
-fn has_impl(ty: &Type) -> bool {
+pub(super) fn has_impl(ty: &Type) -> bool {
     ty.to_token_stream().into_iter().any(contains_impl)
 }
 
@@ -208,138 +224,4 @@ fn load(private: &TokenStream, param: &Param, object: &Object) -> TokenStream {
     };
     let function = format_ident!("{function}{}", if object.optional { "_if_present" } else { "" });
     quote_spanned!(at(ty)=> #[allow(unused_mut)] let mut #loaded = #private::#function::<#ty>(#tx, &#key)?;)
-}
-
-/// What the body is given for an object.
-fn lent(param: &Param, object: &Object) -> TokenStream {
-    let loaded = hidden("object", param);
-    match (object.form, object.optional) {
-        (Form::Exclusive, false) => quote!(#loaded.write_all()),
-        (Form::Exclusive, true) => {
-            quote!(::core::option::Option::map(::core::option::Option::as_mut(&mut #loaded), |object| object.write_all()))
-        }
-        _ => quote!(#loaded),
-    }
-}
-
-/// `x: Mut<T>` is `mut x: Mut<T>` to the body, so that its setters can be called.
-fn mutable(pat: &Pat, form: Form) -> Pat {
-    let mut pat = pat.clone();
-    if let Pat::Ident(ident) = &mut pat
-        && form == Form::Mut
-        && ident.by_ref.is_none()
-    {
-        ident.mutability = Some(syn::Token![mut](ident.ident.span()));
-    }
-    pat
-}
-
-/// The parameter's type with the transaction's lifetime, which the user need not write and cannot name.
-fn in_transaction(ty: &Type) -> Type {
-    let mut ty = ty.clone();
-    match &mut ty {
-        Type::Reference(reference) => reference.lifetime = None,
-        Type::Path(path) => {
-            if let Some(last) = path.path.segments.last_mut() {
-                give_lifetime(last);
-            }
-        }
-        _ => {}
-    }
-    ty
-}
-
-/// `Ref<T>` to `Ref<'_, T>`, also inside of an `Option`.
-fn give_lifetime(segment: &mut PathSegment) {
-    let is_handle = segment.ident == "Ref" || segment.ident == "Mut";
-    let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else { return };
-    if !is_handle {
-        for argument in &mut arguments.args {
-            if let GenericArgument::Type(inner) = argument {
-                *inner = in_transaction(inner);
-            }
-        }
-        return;
-    }
-    let types = std::mem::take(&mut arguments.args).into_iter();
-    let types = types.filter(|argument| !matches!(argument, GenericArgument::Lifetime(_)));
-    let lifetime = GenericArgument::Lifetime(Lifetime::new("'_", Span::call_site()));
-    arguments.args = std::iter::once(lifetime).chain(types).collect();
-}
-
-/// Runs the body: in a closure of its own, so that its `return` and its temporaries stay what they are in a function. What
-/// belongs to the transaction is a parameter of the closure, so that a reference that escapes is one error, and in the body.
-fn call_body(function: &Function, params: &[Param]) -> TokenStream {
-    let receiver = params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver));
-    if let Some(receiver) = receiver {
-        let (loaded, sibling) = (hidden("object", receiver), sibling_name(function));
-        let arguments = params.iter().filter(|param| param.typed.is_some()).map(argument);
-        return quote!(Self::#sibling(#loaded.write_all() #(, #arguments)*));
-    }
-    let (inputs, arguments): (Vec<_>, Vec<_>) = params.iter().filter_map(|param| Some((input(param)?, argument(param)))).unzip();
-    let body = &function.body;
-    let output = match &function.sig.output {
-        ReturnType::Type(_, ty) if has_impl(ty) => TokenStream::new(),
-        output => output.to_token_stream(),
-    };
-    let run_body = Ident::new("__metaparticle_body", Span::mixed_site());
-    quote!({
-        // `mut` for bodies that change an argument of theirs.
-        #[allow(unused_mut)]
-        let mut #run_body = |#(#inputs),*| #output #body;
-        #run_body(#(#arguments),*)
-    })
-}
-
-/// A parameter of the body's closure; what does not belong to the transaction is captured.
-fn input(param: &Param) -> Option<TokenStream> {
-    let (pat, ty) = param.typed.as_ref()?;
-    match &param.kind {
-        Kind::Object(object) => {
-            let (pat, ty) = (mutable(pat, object.form), in_transaction(ty));
-            Some(quote!(#[allow(unused_mut)] #pat: #ty))
-        }
-        Kind::Transaction => Some(quote!(#pat: #ty)),
-        _ => None,
-    }
-}
-
-fn argument(param: &Param) -> TokenStream {
-    match &param.kind {
-        Kind::Object(object) => lent(param, object),
-        Kind::Transaction => tx().to_token_stream(),
-        _ => param.outer.to_token_stream(),
-    }
-}
-
-fn sibling_name(function: &Function) -> Ident {
-    format_ident!("__metaparticle_{}", function.sig.ident.unraw(), span = Span::call_site())
-}
-
-/// For `&mut self`: the method as it was written, under another name, because `self` cannot be given to a closure.
-fn sibling(function: &Function, params: &[Param]) -> Option<TokenStream> {
-    params.iter().find(|param| object_of(param).is_some_and(|object| object.receiver))?;
-    let attrs = function.attrs.iter().filter(|attr| is_for_body(attr));
-    let mut sig = function.sig.clone();
-    sig.ident = sibling_name(function);
-    for (input, param) in sig.inputs.iter_mut().zip(params) {
-        match input {
-            syn::FnArg::Receiver(receiver) => receiver.attrs = param.attrs.clone(),
-            syn::FnArg::Typed(typed) => {
-                typed.attrs = param.attrs.clone();
-                if let Some(object) = object_of(param) {
-                    typed.attrs.push(syn::parse_quote!(#[allow(unused_mut)]));
-                    *typed.pat = mutable(&typed.pat, object.form);
-                    *typed.ty = in_transaction(&typed.ty);
-                }
-            }
-        }
-    }
-    let body = &function.body;
-    Some(quote!(#(#attrs)* #[doc(hidden)] #sig #body))
-}
-
-/// Attributes that mean something for the body.
-fn is_for_body(attr: &Attribute) -> bool {
-    ["cfg", "cfg_attr", "allow", "warn", "deny", "expect", "forbid"].iter().any(|name| attr.path().is_ident(name))
 }

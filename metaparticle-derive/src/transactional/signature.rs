@@ -1,10 +1,11 @@
 //! A function's signature, and what each of its parameters means.
 
-use proc_macro2::{Group, Span};
+use proc_macro2::{Delimiter, Group, Span, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, Pat, PathArguments, ReceiverKind, Result, Signature, Token, Type, Visibility,
+    Attribute, Error, FnArg, GenericArgument, Ident, Pat, PathArguments, Receiver, ReceiverKind, Result, Signature, Token, Type,
+    Visibility,
 };
 
 use crate::report::Report;
@@ -31,8 +32,28 @@ impl Parse for Function {
         if input.peek(Token![;]) {
             return Err(Error::new(sig.ident.span(), "a transactional function has a body: write it in the place of `;`"));
         }
-        let body: Group = input.parse()?;
-        Ok(Self { attrs, vis, sig, body })
+        let TokenTree::Group(body) = input.parse()? else {
+            return Err(Error::new(sig.ident.span(), "a transactional function has a body in braces after its signature"));
+        };
+        Ok(Self { attrs, vis, sig, body: without_invisible(body) })
+    }
+}
+
+/// A body that came through a `$body:block` of somebody's macro is in a group without delimiters.
+fn without_invisible(group: Group) -> Group {
+    let mut tokens = group.stream().into_iter();
+    match (group.delimiter(), tokens.next(), tokens.next()) {
+        (Delimiter::None, Some(TokenTree::Group(inner)), None) => without_invisible(inner),
+        _ => group,
+    }
+}
+
+/// A type without parentheses, and without the invisible ones that come with a `$ty:ty` of somebody's macro.
+pub(crate) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        _ => ty,
     }
 }
 
@@ -73,18 +94,29 @@ pub(crate) enum Form {
 pub(crate) struct Param {
     pub(crate) kind: Kind,
     pub(crate) attrs: Vec<Attribute>,
+    /// Those of its attributes that are about the pattern, such as `#[allow(unused_variables)]`.
+    pub(crate) lints: Vec<Attribute>,
     /// The pattern and type as written; a receiver has neither.
     pub(crate) typed: Option<(Pat, Type)>,
     /// Its name in the outer signature.
     pub(crate) outer: Ident,
 }
 
+impl Param {
+    /// Whether the body captures it under its own name.
+    pub(crate) fn is_captured(&self) -> bool {
+        let is_plain = |pat: &Pat| matches!(pat, Pat::Ident(pat) if pat.mutability.is_none() && pat.ident == self.outer);
+        matches!(self.kind, Kind::Shared) && self.typed.as_ref().is_some_and(|(pat, _)| is_plain(pat))
+    }
+}
+
 /// Reads all parameters.
 pub(crate) fn params(function: &Function, report: &mut Report) -> Vec<Param> {
     let mut params: Vec<_> = function.sig.inputs.iter().enumerate().map(|(index, input)| param(index, input, report)).collect();
     if params.iter().any(|param| matches!(&param.kind, Kind::Object(object) if object.receiver)) {
-        // The patterns stay with the method that has the body; here, each parameter is only passed on.
+        // The patterns and what is about them stay with the method that has the body; here, each parameter is only passed on.
         for param in &mut params {
+            param.lints.clear();
             let outer = &param.outer;
             if let Some((pat, _)) = &mut param.typed {
                 *pat =
@@ -100,39 +132,64 @@ fn param(index: usize, input: &FnArg, report: &mut Report) -> Param {
     match input {
         FnArg::Receiver(receiver) => {
             let (attrs, singleton) = without_singleton(&receiver.attrs);
-            let kind = match &receiver.kind {
-                ReceiverKind::Reference(_, _, Some(_)) => {
-                    let ty = Type::Verbatim(Ident::new("Self", receiver.self_token.span).into_token_stream());
-                    Kind::Object(Box::new(Object { form: Form::Exclusive, ty, optional: false, singleton, receiver: true }))
-                }
-                ReceiverKind::Reference(..) => Kind::Receiver,
-                _ => {
-                    report.at(
-                        receiver,
-                        "a body may run more than once, so it cannot take `self` by value: write `&mut self` for a persistent \
-                         object, or `&self`",
-                    );
-                    Kind::Wrong
-                }
-            };
+            let kind = receiver_kind(receiver, singleton, report);
             check_singleton(singleton, &kind, receiver, report);
-            Param { kind, attrs, typed: None, outer: hidden("key") }
+            Param { kind, attrs, lints: Vec::new(), typed: None, outer: hidden("key") }
         }
         FnArg::Typed(typed) => {
             let (attrs, singleton) = without_singleton(&typed.attrs);
-            let kind = kind(&typed.ty, singleton, report);
+            let kind = kind(bare(&typed.ty), singleton, report);
             check_singleton(singleton, &kind, &typed.ty, report);
             let outer = match &*typed.pat {
-                Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => pat.ident.clone(),
+                Pat::Ident(pat) if pat.subpat.is_none() && pat.by_ref.is_none() => {
+                    let mut outer = pat.ident.clone();
+                    // A key is not what the user's code means by this name.
+                    if matches!(kind, Kind::Object(_)) {
+                        outer.set_span(Span::mixed_site().located_at(outer.span()));
+                    }
+                    outer
+                }
                 _ => hidden("argument"),
             };
-            Param { kind, attrs, typed: Some(((*typed.pat).clone(), (*typed.ty).clone())), outer }
+            let (lints, attrs) = attrs.into_iter().partition(is_lint);
+            Param { kind, attrs, lints, typed: Some(((*typed.pat).clone(), (*typed.ty).clone())), outer }
         }
     }
 }
 
+fn receiver_kind(receiver: &Receiver, singleton: bool, report: &mut Report) -> Kind {
+    let typed = match &receiver.kind {
+        ReceiverKind::Typed(_, ty) => Some(bare(ty)),
+        _ => None,
+    };
+    let is_mutable = match (&receiver.kind, typed) {
+        (ReceiverKind::Reference(_, _, mutability), _) => mutability.is_some(),
+        (_, Some(Type::Reference(reference))) => reference.mutability.is_some(),
+        _ => {
+            let message = if typed.is_some_and(|ty| handle(ty).is_some()) {
+                "`self` cannot be a handle: write `&mut self`, or a parameter with another name, such as `this: Mut<Self>`"
+            } else {
+                "a body may run more than once, so it cannot take `self` by value: write `&mut self` for a persistent object, or \
+                 `&self`"
+            };
+            report.at(receiver, message);
+            return Kind::Wrong;
+        }
+    };
+    if !is_mutable {
+        return Kind::Receiver;
+    }
+    let ty = Type::Verbatim(Ident::new("Self", receiver.self_token.span).into_token_stream());
+    Kind::Object(Box::new(Object { form: Form::Exclusive, ty, optional: false, singleton, receiver: true }))
+}
+
+/// Whether an attribute sets the level of lints.
+pub(crate) fn is_lint(attr: &Attribute) -> bool {
+    ["allow", "warn", "deny", "expect", "forbid"].iter().any(|name| attr.path().is_ident(name))
+}
+
 /// Takes off `#[singleton]`, which is ours.
-fn without_singleton(attrs: &[Attribute]) -> (Vec<Attribute>, bool) {
+pub(crate) fn without_singleton(attrs: &[Attribute]) -> (Vec<Attribute>, bool) {
     let rest: Vec<_> = attrs.iter().filter(|attr| !attr.path().is_ident("singleton")).cloned().collect();
     let singleton = rest.len() < attrs.len();
     (rest, singleton)
@@ -161,7 +218,7 @@ fn kind(ty: &Type, singleton: bool, report: &mut Report) -> Kind {
         }
         _ if is_transaction(ty) => Kind::Transaction,
         Type::Path(_) if is_named(ty, "Tx") => wrong(ty, "the transaction is lent to the body: write `tx: &Tx`", report),
-        Type::Reference(reference) if handle(&reference.elem).is_some() => {
+        Type::Reference(reference) if handle(bare(&reference.elem)).is_some() => {
             wrong(ty, "a handle is passed by value: write `Ref<T>` or `Mut<T>` without `&`", report)
         }
         Type::Reference(_) => Kind::Shared,
@@ -181,7 +238,7 @@ fn object(ty: &Type, report: &mut Report) -> Option<(Form, Option<Type>)> {
     }
     let Type::Reference(reference) = ty else { return None };
     reference.mutability?;
-    let elem = &*reference.elem;
+    let elem = bare(&reference.elem);
     let message = if is_named(elem, "Tx") {
         "the transaction is lent to the body, and changed through `&`: write `tx: &Tx`".to_owned()
     } else if handle(elem).is_some() {
@@ -208,6 +265,7 @@ fn handle(ty: &Type) -> Option<(Form, &Type)> {
 
 /// Whether a return type is a `Ref<T>` or `Mut<T>`, or a `Result` or `Option` of one.
 pub(crate) fn returns_handle(ty: &Type) -> bool {
+    let ty = bare(ty);
     let Type::Path(path) = ty else { return false };
     let Some(PathArguments::AngleBracketed(arguments)) = path.path.segments.last().map(|last| &last.arguments) else {
         return false;
@@ -222,7 +280,7 @@ fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let last = path.path.segments.last().filter(|last| last.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     let mut types = arguments.args.iter().filter_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
+        GenericArgument::Type(ty) => Some(bare(ty)),
         _ => None,
     });
     let first = types.next();
@@ -230,7 +288,7 @@ fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
 }
 
 fn is_transaction(ty: &Type) -> bool {
-    matches!(ty, Type::Reference(reference) if is_named(&reference.elem, "Tx"))
+    matches!(ty, Type::Reference(reference) if is_named(bare(&reference.elem), "Tx"))
 }
 
 fn is_named(ty: &Type, name: &str) -> bool {
@@ -245,7 +303,11 @@ fn plain(ty: &Type) -> Option<String> {
     ];
     match ty {
         Type::Path(path) => {
-            let last = path.path.segments.last()?.ident.to_string();
+            let (first, last) = (&path.path.segments.first()?.ident, path.path.segments.last()?.ident.to_string());
+            // A path such as `self::String` is to a type of the user's own.
+            if path.path.segments.len() > 1 && first != "std" {
+                return None;
+            }
             PLAIN.contains(&&*last).then(|| format!("`{last}`"))
         }
         Type::Slice(_) => Some("a slice".to_owned()),

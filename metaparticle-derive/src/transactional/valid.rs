@@ -1,10 +1,11 @@
 //! What a transactional function must keep to beyond its parameters.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::visit::Visit;
-use syn::{Lifetime, ReturnType, Safety, Type, TypeReference};
+use syn::{Attribute, Lifetime, ReturnType, Safety, Type, TypeReference};
 
-use super::signature::{Function, Kind, Param, returns_handle};
+use super::signature::{Function, Kind, Param, bare, returns_handle};
 use crate::report::Report;
 
 pub(super) fn check(function: &Function, params: &[Param], report: &mut Report) {
@@ -22,6 +23,10 @@ pub(super) fn check(function: &Function, params: &[Param], report: &mut Report) 
 
 fn check_modifiers(function: &Function, report: &mut Report) {
     let sig = &function.sig;
+    let is_ours = |attr: &&Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "transactional");
+    if let Some(attr) = function.attrs.iter().find(is_ours) {
+        report.at(attr, "the function is transactional already: remove one of the two attributes");
+    }
     if let Some(token) = &sig.asyncness {
         report.at(
             token,
@@ -44,6 +49,12 @@ fn check_modifiers(function: &Function, report: &mut Report) {
 }
 
 fn check_params(params: &[Param], report: &mut Report) {
+    for attr in params.iter().flat_map(|param| &param.attrs).filter(|attr| attr.path().is_ident("cfg")) {
+        report.at(
+            attr,
+            "a parameter of a transactional function cannot depend on `cfg`: write two versions of the function, each with its `cfg`",
+        );
+    }
     let transactions: Vec<_> = params.iter().filter(|param| matches!(param.kind, Kind::Transaction)).collect();
     for param in transactions.iter().skip(1) {
         if let Some((_, ty)) = &param.typed {
@@ -62,7 +73,7 @@ fn check_return_type(function: &Function, params: &[Param], report: &mut Report)
             );
             return;
         }
-        ReturnType::Type(_, ty) => &**ty,
+        ReturnType::Type(_, ty) => bare(ty),
     };
     if is_plainly_no_result(ty) {
         let shown = quote::quote!(#ty).to_string();
@@ -101,19 +112,41 @@ fn is_plainly_no_result(ty: &Type) -> bool {
 fn check_escape(function: &Function, ty: &Type, params: &[Param], report: &mut Report) {
     let mut references = References::default();
     references.visit_type(ty);
+    // By the rules of elision, a reference without a lifetime is into `self` where there is one.
+    let is_method = params.iter().any(|param| matches!(&param.kind, Kind::Object(object) if object.receiver));
     let borrows_argument = params.iter().any(|param| matches!(param.kind, Kind::Shared | Kind::Receiver));
     let object_lifetimes = object_lifetimes(function, params);
-    let message = "a reference into an object cannot leave its transaction, because the object is no longer there: return an owned \
-                   value, such as `String` in place of `&str`";
-    for reference in references.elided.iter().filter(|_| !borrows_argument) {
-        report.at(reference, message);
+    if let Some(span) = find_use(ty.to_token_stream()) {
+        report.add(syn::Error::new(
+            span,
+            "`use<…>` cannot name the type of the key, which the caller chooses: return a `Box<dyn …>`, or remove `use<…>`",
+        ));
+    }
+    let mut message =
+        "a reference into an object cannot leave its transaction, because the object is no longer there: return an \
+                       owned value, such as `String` in place of `&str`"
+            .to_owned();
+    if is_method && borrows_argument {
+        message += "; a reference from an argument needs a lifetime with a name in both places, as in `&'a str`";
+    }
+    for reference in references.elided.iter().filter(|_| is_method || !borrows_argument) {
+        report.at(reference, &message);
     }
     if !borrows_argument && references.elided.is_empty() && returns_handle(ty) {
         report.at(ty, "a handle cannot leave its transaction: return an owned value, such as a field or a clone of the object");
     }
     for lifetime in references.named.iter().filter(|lifetime| object_lifetimes.contains(lifetime)) {
-        report.at(lifetime, message);
+        report.at(lifetime, &message);
     }
+}
+
+/// The `use` of `impl Trait + use<…>`.
+fn find_use(ty: TokenStream) -> Option<Span> {
+    ty.into_iter().find_map(|token| match token {
+        TokenTree::Ident(ident) if ident == "use" => Some(ident.span()),
+        TokenTree::Group(group) => find_use(group.stream()),
+        _ => None,
+    })
 }
 
 #[derive(Default)]

@@ -313,7 +313,20 @@ impl Attempt {
         self.check_free(index, key, "replaced")?;
         let (fields, _) = Self::encode(object, None).map_err(|error| self.within(key, error))?;
         let all = FieldSet::ALL;
-        let change = Change { fields: Rc::new(fields), changed: all, assigned: all, whole: true };
+        // In place of a record, fields that only a newer program knows stay; after a removal, nothing does.
+        let whole = match &self.state.borrow().slots[index] {
+            Slot { current: Current::Removed, .. } => true,
+            Slot { current: Current::Changed(change), .. } => change.whole,
+            Slot { current: Current::Base, base, info, .. } => {
+                if let Some(record) = base {
+                    // What cannot be read is not overwritten. It can be removed.
+                    let read = info.read(&record.bytes, self.store.engine(), &self.waiter());
+                    read.map_err(|error| self.within(key, error))?;
+                }
+                false
+            }
+        };
+        let change = Change { fields: Rc::new(fields), changed: all, assigned: all, whole };
         self.state.borrow_mut().set_current(index, Current::Changed(change));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
 use crate::durability::Durability;
-use crate::encoding::{FieldSet, RecordFields};
+use crate::encoding::FieldSet;
 use crate::engine::{CommitId, Engine, Record, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Waiter;
@@ -227,25 +227,25 @@ impl Attempt {
         Ok(true)
     }
 
+    /// Whether nothing that the body has read of an object has changed, so that its writes can be put on the fresh record.
     fn reads_are_unchanged(&self, slot: &Slot, fresh: Option<&Record>) -> Result<bool> {
         let (before, fresh) = match (&slot.base, fresh) {
             (Some(before), Some(fresh)) => (before, fresh),
             (None, None) => return Ok(true),
             _ => return Ok(!slot.read_existence && slot.read_fields.is_empty()),
         };
-        if slot.read_fields.is_empty() {
-            return Ok(true);
-        }
         let (engine, waiter) = (self.store.engine(), self.waiter());
-        let before_fields = RecordFields::parse(&before.bytes)?;
-        let fresh_fields = RecordFields::parse(&fresh.bytes)?;
-        let before_schema = slot.info.schema_of(&before_fields, engine, &waiter)?;
-        let fresh_schema = slot.info.schema_of(&fresh_fields, engine, &waiter)?;
-        let mut positions = before_schema.positions().iter().zip(fresh_schema.positions()).enumerate();
-        Ok(positions.all(|(index, (before, fresh))| {
-            let before = before.and_then(|at| before_fields.field(at));
-            let fresh = fresh.and_then(|at| fresh_fields.field(at));
-            !slot.read_fields.contains(index) || before == fresh
+        let before = slot.info.read(&before.bytes, engine, &waiter)?;
+        let fresh = slot.info.read(&fresh.bytes, engine, &waiter)?;
+        // Fields that were not written are taken from the fresh record as they are.
+        if !fresh.plan().is_plain() {
+            return Ok(false);
+        }
+        let same_schema = before.schema.number() == fresh.schema.number();
+        let mut read = (0..slot.info.fields()).filter(|index| slot.read_fields.contains(*index));
+        Ok(read.all(|index| match same_schema {
+            true => before.made_of(index) == fresh.made_of(index),
+            false => before.as_is(index).is_some() && before.as_is(index) == fresh.as_is(index),
         }))
     }
 
@@ -263,12 +263,10 @@ fn unequal_fields(
     engine: &dyn Engine,
     waiter: &Waiter<'_>,
 ) -> Result<FieldSet> {
-    let record = RecordFields::parse(base)?;
-    let schema = slot.info.schema_of(&record, engine, waiter)?;
+    let record = slot.info.read(base, engine, waiter)?;
     let mut unequal = FieldSet::NONE;
-    for (index, position) in schema.positions().iter().enumerate() {
-        let stored = position.and_then(|at| record.field(at));
-        if fields.contains(index) && stored != change.fields.field(index) {
+    for index in (0..slot.info.fields()).filter(|index| fields.contains(*index)) {
+        if record.as_is(index) != change.fields.field(index) {
             unequal |= FieldSet::of(index);
         }
     }

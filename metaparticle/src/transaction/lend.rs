@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::attempt::{Attempt, Change, Current, Doom};
-use crate::encoding::{Encoded, FieldReader, FieldSet, RecordFields, Source};
+use crate::encoding::{Encoded, FieldReader, FieldSet, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::object::Tracked;
@@ -49,10 +49,9 @@ impl Attempt {
         };
         let decoded = match (&current, &base) {
             (Current::Changed(change), _) => T::decode(&mut FieldReader::new(T::FIELDS, Source::Encoded(&change.fields))),
-            (Current::Base, Some(record)) => RecordFields::parse(&record.bytes).and_then(|fields| {
-                let schema = info.schema_of(&fields, self.store.engine(), &self.waiter())?;
-                T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(fields, schema.positions())))
-            }),
+            (Current::Base, Some(record)) => info
+                .read(&record.bytes, self.store.engine(), &self.waiter())
+                .and_then(|read| T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(read.fields, read.plan())))),
             (Current::Removed, _) | (Current::Base, None) => {
                 return T::absent()
                     .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no {}", info.object(key.record_key()))));

@@ -112,21 +112,25 @@ fn request<'a>(read: &'a [RecordKey], write: &'a [Write]) -> Request<'a> {
 fn ready<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
-        Answer::Later(_) => panic!("the engine should have answered at once"),
+        Answer::Later(_) | Answer::Committing(_) => panic!("the engine should have answered at once"),
     }
 }
 
 fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
-        Answer::Later(future) => block_on(future, &SystemClock::default(), None).expect("no deadline"),
+        Answer::Later(future) | Answer::Committing(future) => {
+            block_on(future, &SystemClock::default(), None).expect("no deadline")
+        }
     }
 }
 
 fn is_pending<T>(answer: Answer<'_, T>) -> bool {
     match answer {
         Answer::Ready(_) => false,
-        Answer::Later(future) => matches!(pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending),
+        Answer::Later(future) | Answer::Committing(future) => {
+            matches!(pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending)
+        }
     }
 }
 
@@ -176,7 +180,8 @@ fn commits_that_wait_share_one_flush() {
     let first = put(&engine, "first", 1);
     assert!(is_pending(engine.durable(first.durable_at)));
     map.wait_until_flushing();
-    let last = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).last().expect("some");
+    let all: Vec<_> = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).collect();
+    let last = all.last().expect("some");
     assert!(is_pending(engine.durable(last.durable_at)));
     map.permit(2);
     wait(engine.durable(last.durable_at)).expect("is written");

@@ -93,7 +93,8 @@ fn what_is_not_a_store_is_refused_and_left_alone() {
 
 #[test]
 fn a_store_that_has_lost_its_files_is_recognised() {
-    let lose: [(&str, fn(&Path)); 3] = [
+    type Lose = fn(&Path);
+    let lose: [(&str, Lose); 3] = [
         ("all", |path| fs::remove_dir_all(path.join("sled")).expect("removes")),
         ("data", |path| fs::remove_file(path.join("sled/db")).expect("removes")),
         ("cut", |path| fs::OpenOptions::new().write(true).open(path.join("sled/db")).and_then(|db| db.set_len(0)).expect("cuts")),
