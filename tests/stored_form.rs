@@ -111,7 +111,7 @@ fn records(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 fn ready<T>(answer: Answer<'_, T>) -> T {
     match answer {
         Answer::Ready(result) => result.expect("answers"),
-        Answer::Later(_) => panic!("an embedded engine answers reads at once"),
+        Answer::Later(_) | Answer::Committing(_) => panic!("an embedded engine answers reads at once"),
     }
 }
 

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The argument is called once for each test and gives an engine without records, as a `Box<dyn Engine>`; if the engine needs
-//! something beside it that lasts as long, such as a folder, it gives a pair.
+//! something beside it that lasts as long, such as a folder, it gives a pair; if it may be missing, such as a server that is not
+//! installed, it gives an `Option`, and says so itself when that is `None`: there is nothing to check then.
 
 mod concurrency;
 mod ranges;
@@ -45,21 +46,35 @@ pub fn sled_engine(path: &std::path::Path) -> Result<Box<dyn Engine>> {
     Ok(Box::new(Embedded::over(std::sync::Arc::new(map), Duration::from_millis(100))?))
 }
 
-/// An engine, alone or with what must live as long.
+/// The engine of stores at this URL.
+///
+/// # Errors
+/// As [`Store::open`](crate::Store::open).
+pub fn engine_at(url: &str) -> Result<Box<dyn Engine>> {
+    crate::Store::builder(url).engine()
+}
+
+/// An engine, alone or with what must live as long, if it is there.
 pub trait UnderTest {
     /// The engine.
-    fn engine(&self) -> &dyn Engine;
+    fn engine(&self) -> Option<&dyn Engine>;
 }
 
 impl UnderTest for Box<dyn Engine> {
-    fn engine(&self) -> &dyn Engine {
-        &**self
+    fn engine(&self) -> Option<&dyn Engine> {
+        Some(&**self)
     }
 }
 
 impl<Beside> UnderTest for (Box<dyn Engine>, Beside) {
-    fn engine(&self) -> &dyn Engine {
-        &*self.0
+    fn engine(&self) -> Option<&dyn Engine> {
+        self.0.engine()
+    }
+}
+
+impl<T: UnderTest> UnderTest for Option<T> {
+    fn engine(&self) -> Option<&dyn Engine> {
+        self.as_ref()?.engine()
     }
 }
 
@@ -114,9 +129,9 @@ checks! { $
 /// # Panics
 /// If the engine breaks its contract, or there is no such check.
 pub fn check(name: &str, engine: &impl UnderTest) {
-    match CHECKS.iter().find(|(known, _)| *known == name) {
-        Some((_, check)) => check(engine.engine()),
-        None => panic!("there is no check {name}"),
+    let Some((_, check)) = CHECKS.iter().find(|(known, _)| *known == name) else { panic!("there is no check {name}") };
+    if let Some(engine) = engine.engine() {
+        check(engine);
     }
 }
 
@@ -127,7 +142,7 @@ impl Client<'_> {
     fn wait<T>(&self, answer: Answer<'_, T>) -> T {
         let result: Result<T> = match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => block_on(future, &SystemClock::default(), Some(PATIENCE))
+            Answer::Later(future) | Answer::Committing(future) => block_on(future, &SystemClock::default(), Some(PATIENCE))
                 .unwrap_or_else(|| panic!("the engine did not answer within {PATIENCE:?}")),
         };
         result.unwrap_or_else(|error| panic!("the engine failed: {error:?}"))

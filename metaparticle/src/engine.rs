@@ -17,6 +17,12 @@ use crate::Result;
 use crate::durability::Durability;
 
 pub(crate) mod embedded;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod remote;
 pub(crate) mod url;
 
 /// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
@@ -222,6 +228,9 @@ pub enum Answer<'a, T> {
     /// A future that brings it. Nothing is sent before it is first polled. Dropping it afterwards gives up waiting; it does not
     /// undo what was sent.
     Later(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
+    /// As [`Later`](Answer::Later), of a commit that is handed over when the future is first polled: whoever gives up waiting
+    /// after that does not know its outcome.
+    Committing(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
 }
 
 impl<T> fmt::Debug for Answer<'_, T> {
@@ -229,6 +238,7 @@ impl<T> fmt::Debug for Answer<'_, T> {
         f.write_str(match self {
             Self::Ready(_) => "Answer::Ready",
             Self::Later(_) => "Answer::Later",
+            Self::Committing(_) => "Answer::Committing",
         })
     }
 }
@@ -262,4 +272,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// What it can take.
     fn limits(&self) -> Limits;
+
+    /// What about its settings keeps less than is promised, in sentences; see [`Store::warnings`](crate::Store::warnings).
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

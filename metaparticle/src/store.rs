@@ -32,6 +32,8 @@ use crate::transaction::{HotKeys, Log, TransactionOptions, Tx, run, run_async};
 /// |---|---|
 /// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
+/// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
+/// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -54,7 +56,7 @@ impl Store {
     /// # Errors
     /// [`Setup`](ErrorKind::Setup) if the URL cannot be used, or the folder is not a store;
     /// [`InUse`](ErrorKind::InUse) if another process has it open; [`Corrupt`](ErrorKind::Corrupt) if it is damaged;
-    /// [`Engine`](ErrorKind::Engine) if the disk fails.
+    /// [`Engine`](ErrorKind::Engine) if the disk fails; [`Timeout`](ErrorKind::Timeout) if a server does not answer.
     ///
     /// ```
     /// # use metaparticle::{persistent, scoped, Result, Store};
@@ -218,7 +220,13 @@ impl Store {
         self.inner.counters.snapshot()
     }
 
-    /// The path or URL that it was opened with.
+    /// What about the engine's settings keeps less than is promised, in sentences; empty if nothing is known to. For example,
+    /// a Redis server may not write each commit to its disk. Look at it once, after opening.
+    pub fn warnings(&self) -> Vec<String> {
+        self.engine().warnings()
+    }
+
+    /// The path or URL that it was opened with; a server's without user, password and options.
     pub fn url(&self) -> &str {
         &self.inner.url
     }
@@ -297,8 +305,10 @@ impl<'a> Waiter<'a> {
     pub(crate) fn wait<T>(&self, answer: Answer<'_, T>) -> Result<T> {
         match answer {
             Answer::Ready(result) => result,
-            Answer::Later(future) => block_on(future, self.clock, Some(self.deadline))
-                .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline"))),
+            Answer::Later(future) => self.wait_for(future).unwrap_or_else(|| Err(unanswered())),
+            // Nothing has been handed over before the future is polled.
+            Answer::Committing(_) if self.clock.now() >= self.deadline => Err(unanswered()),
+            Answer::Committing(future) => self.wait_for(future).unwrap_or_else(|| Err(unconfirmed_commit())),
         }
     }
 
@@ -308,6 +318,10 @@ impl<'a> Waiter<'a> {
             Some(log) => log.alone(engine, compare, read, write),
             None => self.wait(engine.execute(Request { compare, read, write, ..self.request() })),
         }
+    }
+
+    fn wait_for<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        block_on(future, self.clock, Some(self.deadline))
     }
 
     /// A request that asks for nothing, to fill in.
@@ -320,4 +334,14 @@ impl<'a> Waiter<'a> {
             durability: crate::Durability::Eventual,
         }
     }
+}
+
+fn unanswered() -> Error {
+    Error::new(ErrorKind::Timeout, "the engine did not answer before the deadline")
+}
+
+/// The error of a commit that was handed over, and not answered in time.
+pub(crate) fn unconfirmed_commit() -> Error {
+    let message = "the engine did not confirm the commit before the deadline; it is not known whether it will last";
+    Error::new(ErrorKind::Indeterminate, message)
 }

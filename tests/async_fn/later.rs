@@ -50,7 +50,7 @@ impl Later {
     /// Answers after the next poll at the earliest.
     fn later<'a, T: Send + 'a>(&'a self, is_commit: bool, answer: impl FnOnce() -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
         let calls = &self.calls;
-        Answer::Later(Box::pin(async move {
+        let later = Box::pin(async move {
             let mut polled = false;
             poll_fn(|context| {
                 if std::mem::replace(&mut polled, true) {
@@ -61,14 +61,15 @@ impl Later {
             })
             .await;
             now(answer())
-        }))
+        });
+        if is_commit { Answer::Committing(later) } else { Answer::Later(later) }
     }
 }
 
 fn now<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
-        Answer::Later(_) => panic!("memory answers at once"),
+        Answer::Later(_) | Answer::Committing(_) => panic!("memory answers at once"),
     }
 }
 

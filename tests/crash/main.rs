@@ -113,7 +113,8 @@ fn urls_that_cannot_be_used_are_refused() {
         ("", "no path"),
         ("sled:", "no path"),
         ("memory:mine", "no name"),
-        ("redis://secret@host/", "memory:"),
+        ("etcd://secret@host/", "memory:"),
+        ("postgres://me:secret@host:port/", "cannot be used"),
         ("ftp://secret@host/", "not an engine"),
     ] {
         let error = Store::open(url).expect_err("it cannot be used");

@@ -16,3 +16,17 @@ mod sled {
 
     metaparticle::conformance_tests!(engine);
 }
+
+/// A new store on the server of this engine, if that is installed.
+fn on_server(name: &str) -> Option<Box<dyn metaparticle::engine::Engine>> {
+    let url = metaparticle_tests::servers::shared(name)?.new_url();
+    Some(metaparticle::conformance::engine_at(&url).expect("a new store opens"))
+}
+
+mod postgres {
+    metaparticle::conformance_tests!(|| super::on_server("postgres"));
+}
+
+mod redis {
+    metaparticle::conformance_tests!(|| super::on_server("redis"));
+}

@@ -1,6 +1,8 @@
 //! What the tests share: throw-away stores on every engine.
 
 pub mod crash;
+pub mod proxy;
+pub mod servers;
 pub mod strict;
 
 use std::ops::Deref;
@@ -31,7 +33,7 @@ impl TestStore {
                 let folder = folder();
                 (format!("sled:{}", folder.path().join("store").display()), Some(folder))
             }
-            other => panic!("no engine is called {other}"),
+            server => (servers::shared(server).expect("the server is there").new_url(), None),
         };
         let store = settings(Store::builder(url)).open().expect("a new store opens");
         Self { store, _folder: folder }
@@ -62,6 +64,16 @@ macro_rules! on_every_engine {
         }
         mod on_sled {
             $(#[test] fn $name() { super::$name("sled"); })*
+        }
+        mod on_postgres {
+            $(#[test] fn $name() {
+                if $crate::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
+            })*
+        }
+        mod on_redis {
+            $(#[test] fn $name() {
+                if $crate::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }
+            })*
         }
     };
 }
@@ -97,4 +109,6 @@ mod docs {
     struct Durability;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../docs/guide/engines.md")]
+    struct Engines;
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Settings;
 
 /// Engines that have a name but are not part of this version.
-const PLANNED: [&str; 7] = ["redis", "rediss", "postgres", "postgresql", "mysql", "mariadb", "etcd"];
+const PLANNED: [&str; 3] = ["mysql", "mariadb", "etcd"];
 
 /// Opens the engine that `url` names.
 pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
@@ -16,8 +16,10 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
             Err(unusable(url, &format!("a memory store has no name, so nothing can follow `memory:`, and `{rest}` does")))
         }
         Some(("sled", path)) => open_sled(url, path, settings),
+        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
+        Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
         Some((scheme, _)) if PLANNED.contains(&scheme) => {
-            Err(unusable(url, "this version of metaparticle has the engines `sled:` and `memory:` only"))
+            Err(unusable(url, "this version of metaparticle has the engines `sled:`, `memory:`, `postgres:` and `redis:` only"))
         }
         Some((scheme, rest)) if rest.starts_with("//") => {
             Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
@@ -26,8 +28,17 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
     }
 }
 
+/// A path or URL without what may be secret: a server's user, password and options.
+pub(crate) fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // A password may hold any of these characters, so what follows the last `@` is what is surely none of it.
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    format!("{scheme}://{rest}")
+}
+
 fn unusable(url: &str, why: &str) -> Error {
-    // A URL may hold a password.
+    // A URL that cannot be used may hold a password anywhere.
     let shown = url.split_once("://").map_or(url, |(scheme, _)| scheme);
     Error::new(ErrorKind::Setup, format!("the store `{shown}` cannot be opened: {why}"))
 }
@@ -43,5 +54,33 @@ fn open_sled(url: &str, path: &str, settings: &Settings) -> Result<Box<dyn Engin
 
 #[cfg(not(feature = "sled"))]
 fn open_sled(url: &str, _path: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
-    Err(unusable(url, "metaparticle was built without its feature `sled`; add the feature, or open `memory:`"))
+    Err(without(url, "sled"))
+}
+
+#[cfg(feature = "postgres")]
+fn open_postgres(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+    let engine = super::postgres::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+    Ok(Box::new(engine))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn open_postgres(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+    Err(without(url, "postgres"))
+}
+
+#[cfg(feature = "redis")]
+fn open_redis(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+    let engine = super::redis::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+    Ok(Box::new(engine))
+}
+
+#[cfg(not(feature = "redis"))]
+fn open_redis(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+    Err(without(url, "redis"))
+}
+
+#[cfg(any(not(feature = "sled"), not(feature = "postgres"), not(feature = "redis")))]
+fn without(url: &str, feature: &str) -> Error {
+    let add = format!("`cargo add metaparticle --features {feature}`");
+    unusable(url, &format!("metaparticle was built without its feature `{feature}`; add it: {add}"))
 }

@@ -93,8 +93,12 @@ impl StoreBuilder {
     /// # Errors
     /// As [`Store::open`].
     pub fn open(self) -> Result<Store> {
-        let engine = url::open(&self.url, &self.settings)?;
+        let engine = self.engine()?;
         Ok(self.build(engine))
+    }
+
+    pub(crate) fn engine(&self) -> Result<Box<dyn Engine>> {
+        url::open(&self.url, &self.settings)
     }
 
     /// A store with these settings on an engine of another crate's making.
@@ -103,12 +107,15 @@ impl StoreBuilder {
     }
 
     pub(super) fn build(self, engine: Box<dyn Engine>) -> Store {
-        Store::new(engine, self.url, self.settings, self.clock)
+        Store::new(engine, url::shown(&self.url), self.settings, self.clock)
     }
 }
 
 impl fmt::Debug for StoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreBuilder").field("url", &self.url).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("StoreBuilder")
+            .field("url", &url::shown(&self.url))
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -86,7 +86,7 @@ impl Attempt {
         let state = self.state.borrow();
         let id = CommitId(self.store.random_id());
         let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
-        self.waiter().wait(self.store.engine().execute(request)).map_err(|error| unknown_outcome(self.fixed().name, error))
+        self.waiter().wait(self.store.engine().execute(request)).map_err(|error| within_function(self.fixed().name, error))
     }
 
     fn finish_reading(&self) -> Result<Committed> {
@@ -261,14 +261,9 @@ impl Attempt {
     }
 }
 
-/// The error of a commit that was not answered in time: it may have been sent.
-pub(super) fn unknown_outcome(name: &str, error: Error) -> Error {
-    if !error.is_timeout() {
-        return error;
-    }
-    let message =
-        format!("the engine did not answer the commit of `{name}` before the deadline; it is not known whether it was made");
-    Error::with_source(ErrorKind::Indeterminate, message, error)
+/// An error of the engine that says nothing of an object, with the function's name.
+pub(super) fn within_function(name: &str, error: Error) -> Error {
+    if error.is_timeout() || error.is_indeterminate() { error.within(format!("`{name}`")) } else { error }
 }
 
 /// The error of a commit that the disk did not confirm in time.

@@ -236,7 +236,7 @@ fn request<'a>(compare: &'a Seen, read: &'a [RecordKey], write: &'a [Write], id:
 fn ready<T>(answer: Answer<'_, T>) -> Option<Result<T>> {
     match answer {
         Answer::Ready(result) => Some(result),
-        Answer::Later(_) => None,
+        Answer::Later(_) | Answer::Committing(_) => None,
     }
 }
 
@@ -244,6 +244,6 @@ fn ready<T>(answer: Answer<'_, T>) -> Option<Result<T>> {
 pub(super) async fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
-        Answer::Later(future) => future.await,
+        Answer::Later(future) | Answer::Committing(future) => future.await,
     }
 }

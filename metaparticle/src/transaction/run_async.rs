@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use super::Tx;
 use super::attempt::{Attempt, Doom, Effect, Ended, Fixed};
-use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, unknown_outcome};
+use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
 use super::hot_keys::Turn;
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
 use super::outcome::Outcome;
 use super::run::{Next, Transaction, judge, run_body, run_nested, running};
 use crate::clock::Clock;
-use crate::engine::{CommitId, RecordKey, Reply, Request, Stamp, Write};
+use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Store;
+use crate::store::{Store, unconfirmed_commit};
 
 /// Runs `body` as a transaction of `store`, without blocking the thread.
 pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
@@ -206,9 +206,12 @@ impl AsyncAttempt<'_> {
         let id = CommitId(self.store.random_id());
         let compare = std::mem::take(&mut ended.state.seen);
         let request = Request { compare: &compare, read: &[], write, id, durability: self.fixed.durability };
-        let reply = within(self.store.clock(), self.left(), wait(self.store.engine().execute(request))).await;
+        let answer = self.store.engine().execute(request);
+        let handed_over = matches!(answer, Answer::Committing(_));
+        let reply = within(self.store.clock(), self.left(), wait(answer)).await;
         ended.state.seen = compare;
-        reply.unwrap_or_else(|| Err(self.too_late())).map_err(|error| unknown_outcome(self.fixed.name, error))
+        let late = || if handed_over { unconfirmed_commit() } else { self.too_late() };
+        reply.unwrap_or_else(|| Err(late())).map_err(|error| within_function(self.fixed.name, error))
     }
 }
 

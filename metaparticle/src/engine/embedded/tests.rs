@@ -128,21 +128,25 @@ fn request<'a>(read: &'a [RecordKey], write: &'a [Write]) -> Request<'a> {
 fn ready<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
-        Answer::Later(_) => panic!("the engine should have answered at once"),
+        Answer::Later(_) | Answer::Committing(_) => panic!("the engine should have answered at once"),
     }
 }
 
 pub(super) fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
     match answer {
         Answer::Ready(result) => result,
-        Answer::Later(future) => block_on(future, &SystemClock::default(), None).expect("no deadline"),
+        Answer::Later(future) | Answer::Committing(future) => {
+            block_on(future, &SystemClock::default(), None).expect("no deadline")
+        }
     }
 }
 
 fn is_pending<T>(answer: Answer<'_, T>) -> bool {
     match answer {
         Answer::Ready(_) => false,
-        Answer::Later(future) => matches!(pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending),
+        Answer::Later(future) | Answer::Committing(future) => {
+            matches!(pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending)
+        }
     }
 }
 

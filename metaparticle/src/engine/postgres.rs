@@ -1,0 +1,93 @@
+//! The engine `postgres:`: records in a table of a PostgreSQL database, for several processes.
+//!
+//! Each minitransaction is one SERIALIZABLE transaction of plain SQL: one round trip to read, two to compare and commit. Only SQL
+//! that CockroachDB and YugabyteDB document as well is used. Versions are commit ids. Beside the records there is a table of the
+//! ids of the last hour's commits, by which a commit whose answer was lost is settled (see [`remote`](super::remote)).
+//!
+//! It is not an object-relational mapper: records are bytes, and no other program can make sense of the table.
+
+mod config;
+mod connection;
+mod minitransaction;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::config::Config;
+use self::connection::Connection;
+use super::Limits;
+use super::remote::{Ask, Failure, Remote, Server, Told, again};
+use crate::error::Result;
+use crate::sync::Mutex;
+
+/// A key must fit into a page of an index three times; records are sent whole.
+const LIMITS: Limits = Limits { key_bytes: 1024, record_bytes: 8 << 20, commit_bytes: 32 << 20, commit_records: 4096 };
+
+/// Opens the store at `url`, whose server must be there within `patience`.
+pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Postgres>> {
+    let config = Arc::new(Config::of(url)?);
+    Remote::open(patience, move || Postgres::connect(config.clone()))
+}
+
+/// A database, and the connections to it.
+pub(crate) struct Postgres {
+    config: Arc<Config>,
+    idle: Mutex<Vec<Connection>>,
+    /// As many as there may be connections.
+    permits: Arc<Semaphore>,
+    warnings: Vec<String>,
+}
+
+impl Postgres {
+    async fn connect(config: Arc<Config>) -> Result<Self, Failure> {
+        let client = connection::client(&config).await?;
+        tables::make(&client, &config.sql).await?;
+        let warnings = tables::warnings(&client).await;
+        let first = Connection::prepare(client, &config.sql).await?;
+        let permits = Arc::new(Semaphore::new(config.connections));
+        Ok(Self { config, idle: Mutex::new(vec![first]), permits, warnings })
+    }
+
+    /// A connection that nobody else uses until it is given back.
+    async fn connection(&self) -> Result<(Connection, OwnedSemaphorePermit), Failure> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|error| again("the store is closed", error))?;
+        let idle = std::iter::from_fn(|| self.idle.lock().pop()).find(Connection::is_usable);
+        let connection = match idle {
+            Some(connection) => connection,
+            None => Connection::prepare(connection::client(&self.config).await?, &self.config.sql).await?,
+        };
+        Ok((connection, permit))
+    }
+}
+
+impl Server for Postgres {
+    async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
+        // Dropped when this future is, so a connection in an unknown state is never used again.
+        let (connection, _permit) = self.connection().await?;
+        let told = minitransaction::run(&connection, ask).await;
+        if told.is_ok() || connection.recover().await {
+            self.idle.lock().push(connection);
+        }
+        told
+    }
+
+    async fn tidy(&self) {
+        if let Ok((connection, _permit)) = self.connection().await {
+            // If it fails, the next time will do.
+            if tables::forget_ids(&connection, &self.config.sql).await.is_ok() {
+                self.idle.lock().push(connection);
+            }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        LIMITS
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}

@@ -1,0 +1,117 @@
+//! The engine `redis:`: records in Redis or Valkey, for several processes.
+//!
+//! Each minitransaction is one Lua script, sent by its hash. A store's keys all begin with its prefix in braces, the hash tag that
+//! keeps them in one slot of a cluster: `{prefix}:r:` and a key for a record (16 bytes of version, then the record), `{prefix}:i` for
+//! the sorted set of all keys, `{prefix}:c:` and an id for a commit of the last hour, `{prefix}:format` for what wrote all this.
+//! Versions are commit ids.
+//!
+//! It is as durable as the server's settings make it, and loses commits when a replica takes over: Redis replicates after it has
+//! answered. It is not for what must survive that.
+
+mod connection;
+mod minitransaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::connection::{Config, Connection, Link};
+use super::Limits;
+use super::remote::{Ask, Failure, Remote, Server, Told};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A key is as long as on other engines, so that a store can be moved; a server stops for as long as it runs a script.
+const LIMITS: Limits = Limits { key_bytes: 1024, record_bytes: 8 << 20, commit_bytes: 32 << 20, commit_records: 4096 };
+
+/// The stored form that is written.
+const FORMAT: &[u8] = b"metaparticle 1";
+
+/// Opens the store at `url`, whose server must be there within `patience`.
+pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Redis>> {
+    let config = Arc::new(Config::of(url)?);
+    Remote::open(patience, move || Redis::connect(config.clone()))
+}
+
+/// A server, and the connection to it.
+pub(crate) struct Redis {
+    link: Link,
+    prefix: String,
+    warnings: Vec<String>,
+}
+
+impl Redis {
+    async fn connect(config: Arc<Config>) -> Result<Self, Failure> {
+        let prefix = format!("{{{}}}:", config.prefix);
+        let link = Link::new(config);
+        let connection = link.connection().await?;
+        claim_prefix(&connection, &prefix).await?;
+        let warnings = warnings(&connection).await?;
+        connection.done();
+        Ok(Self { link, prefix, warnings })
+    }
+}
+
+impl Server for Redis {
+    async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
+        // If this future is dropped before the end, the connection counts as broken.
+        let connection = self.link.connection().await?;
+        let told = minitransaction::run(&connection, &self.prefix, ask).await;
+        match &told {
+            Err(error) if connection::is_broken(error) => {}
+            _ => connection.done(),
+        }
+        match told {
+            Ok(reply) => minitransaction::told(reply, ask),
+            Err(error) => Err(self.link.failure(error, ask).await),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        LIMITS
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
+/// Marks the prefix as ours; refuses one that something else is kept under.
+async fn claim_prefix(connection: &Connection, prefix: &str) -> Result<(), Failure> {
+    let mark = format!("{prefix}format");
+    let _: redis::Value = connection.ask(redis::cmd("SET").arg(&mark).arg(FORMAT).arg("NX")).await?;
+    let found: Option<Vec<u8>> = connection.ask(redis::cmd("GET").arg(&mark)).await?;
+    let kind: String = connection.ask(redis::cmd("TYPE").arg(format!("{prefix}i"))).await?;
+    if found.as_deref() == Some(FORMAT) && matches!(&*kind, "none" | "zset") {
+        return Ok(());
+    }
+    let message = format!("what is under `{prefix}` is not a metaparticle store; name another prefix in the URL: `?prefix=name`");
+    Err(Failure::Final(Error::new(ErrorKind::Setup, message)))
+}
+
+/// Which settings of the server keep less than is promised. Settings under which it loses data in normal use are an error.
+async fn warnings(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let mut warnings = Vec::new();
+    let setting = async |name: &str| {
+        let pair: Result<Vec<String>, Failure> = connection.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await;
+        pair.ok().and_then(|pair| pair.into_iter().nth(1))
+    };
+    let (memory, policy) = (setting("maxmemory").await, setting("maxmemory-policy").await);
+    let (append, sync) = (setting("appendonly").await, setting("appendfsync").await);
+    if let (Some(memory), Some(policy)) = (memory, policy)
+        && memory != "0"
+        && policy != "noeviction"
+    {
+        let message = format!("the server drops data when its memory is full (`maxmemory-policy {policy}`); set `noeviction`");
+        return Err(Failure::Final(Error::new(ErrorKind::Setup, message)));
+    }
+    match (append.as_deref(), sync.as_deref()) {
+        (Some("yes"), Some("always")) => {}
+        (Some("yes"), Some(sync)) => {
+            let message =
+                format!("a crash may lose the last commits (`appendfsync {sync}`); with `appendfsync always` it does not");
+            warnings.push(message);
+        }
+        (Some(_), _) => warnings.push("the server keeps no log of commits, a crash may lose many (`appendonly no`)".to_owned()),
+        (None, _) => warnings.push("the server does not say how durable commits are (`CONFIG GET` is refused)".to_owned()),
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,215 @@
+//! What a `redis:` URL says, the one connection that all requests share, and what the server's errors mean.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use redis::{ErrorKind as Cause, ServerErrorKind};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+
+use crate::engine::remote::options::Options;
+use crate::engine::remote::{Ask, Failure, again, tls};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where the server is, how to connect, and what the store's keys begin with.
+pub(super) struct Config {
+    address: (String, u16),
+    settings: RedisConnectionInfo,
+    /// `None`: without encryption.
+    tls: Option<TlsConnector>,
+    pub(super) prefix: String,
+}
+
+impl Config {
+    pub(super) fn of(url: &str) -> Result<Self> {
+        let mut options = Options::of(url);
+        let prefix = options.take_name("prefix", "metaparticle")?;
+        let roots = options.take("sslrootcert")?;
+        let encrypted = options.url.starts_with("rediss:");
+        // Encryption is ours, not the driver's.
+        let plain = options.url.replacen("rediss:", "redis:", 1);
+        // The driver's error is not passed on, because it may have parts of the URL in it, and so of the password.
+        let unusable =
+            || Error::new(ErrorKind::Setup, "the URL cannot be used; write `rediss://user:password@host:port/database`");
+        let info = plain.as_str().into_connection_info().map_err(|_| unusable())?;
+        let ConnectionAddr::Tcp(host, port) = info.addr().clone() else { return Err(unusable()) };
+        let tls = encrypted.then(|| tls::client(roots.as_deref())).transpose()?;
+        let tls = tls.map(|tls| TlsConnector::from(Arc::new(tls)));
+        Ok(Self { address: (host, port), settings: info.redis_settings().clone(), tls, prefix })
+    }
+}
+
+/// The way to the server. Connects when there is something to send, and again after a failure.
+pub(super) struct Link {
+    config: Arc<Config>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    /// Another one than the URL's where a cluster has said so.
+    address: (String, u16),
+    connection: Option<Shared>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    connection: MultiplexedConnection,
+    broken: Arc<AtomicBool>,
+}
+
+/// The shared connection, in use for one request. Unless that is said to be done, the connection counts as broken.
+pub(super) struct Connection {
+    shared: Shared,
+    done: AtomicBool,
+}
+
+impl Link {
+    pub(super) fn new(config: Arc<Config>) -> Self {
+        let current = Current { address: config.address.clone(), connection: None };
+        Self { config, current: Mutex::new(current) }
+    }
+
+    pub(super) async fn connection(&self) -> Result<Connection, Failure> {
+        let mut current = self.current.lock().await;
+        let usable = current.connection.clone().filter(|shared| !shared.broken.load(Ordering::Relaxed));
+        let shared = match usable {
+            Some(shared) => shared,
+            None => {
+                current.connection = None;
+                match connect(&self.config, &current.address).await {
+                    Ok(connection) => {
+                        let shared = Shared { connection, broken: Arc::default() };
+                        current.connection = Some(shared.clone());
+                        shared
+                    }
+                    Err(failure) => {
+                        current.address = self.config.address.clone();
+                        return Err(failure);
+                    }
+                }
+            }
+        };
+        Ok(Connection { shared, done: AtomicBool::new(false) })
+    }
+
+    /// From the driver's error to ours; follows a cluster that has moved the slot, which then has done nothing else.
+    pub(super) async fn failure(&self, error: RedisError, ask: &Ask) -> Failure {
+        if did_nothing(&error) {
+            ask.not_committed();
+        }
+        if let (Cause::Server(ServerErrorKind::Moved), Some((host, port))) = (error.kind(), error.redirect_node()) {
+            let mut current = self.current.lock().await;
+            // A node that does not know its own name leaves it out.
+            let host = if host.is_empty() { current.address.0.clone() } else { host.to_owned() };
+            *current = Current { address: (host, port), connection: None };
+        }
+        failure_of(error)
+    }
+}
+
+async fn connect(config: &Config, address: &(String, u16)) -> Result<MultiplexedConnection, Failure> {
+    let unreachable = |error: std::io::Error| again("the server cannot be reached", error);
+    let stream = TcpStream::connect((address.0.trim_matches(['[', ']']), address.1)).await.map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    // The time for each request is limited where it is sent.
+    let limits = || AsyncConnectionConfig::new().set_response_timeout(None);
+    match &config.tls {
+        None => {
+            let made = MultiplexedConnection::new_with_config(&config.settings, stream, limits()).await;
+            let (connection, driver) = made.map_err(failure_of)?;
+            tokio::spawn(driver);
+            Ok(connection)
+        }
+        Some(tls) => {
+            let name = ServerName::try_from(address.0.clone())
+                .map_err(|error| Failure::Final(Error::with_source(ErrorKind::Setup, "the host has no valid name", error)))?;
+            let stream = tls.connect(name, stream).await.map_err(|error| again("the server cannot be trusted", error))?;
+            let made = MultiplexedConnection::new_with_config(&config.settings, stream, limits()).await;
+            let (connection, driver) = made.map_err(failure_of)?;
+            tokio::spawn(driver);
+            Ok(connection)
+        }
+    }
+}
+
+impl Connection {
+    /// Sends one command, once.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<redis::Value, RedisError> {
+        self.shared.connection.clone().req_packed_command(command).await?.extract_error()
+    }
+
+    /// Sends one command that may be repeated.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let value = self.send(command).await.map_err(failure_of)?;
+        T::from_redis_value(value).map_err(|error| again("the server's answer is not understood", error))
+    }
+
+    /// The request has been answered.
+    pub(super) fn done(&self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.done.load(Ordering::Relaxed) {
+            self.shared.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether the connection is of no more use.
+pub(super) fn is_broken(error: &RedisError) -> bool {
+    !matches!(error.kind(), Cause::Server(_) | Cause::Extension)
+}
+
+/// Errors that a server answers before it runs a script, or at its first write: nothing was done.
+///
+/// `BUSY`, `LOADING`, `TRYAGAIN`, `CLUSTERDOWN`, `MASTERDOWN`, `READONLY`, `MOVED`, `ASK`, `NOSCRIPT`, `MISCONF` (it cannot write to its
+/// disk), `NOREPLICAS`, `OOM` (its memory is full).
+fn did_nothing(error: &RedisError) -> bool {
+    match error.kind() {
+        Cause::Server(kind) => !matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::ExecAbort),
+        Cause::Extension => matches!(error.code(), Some("MISCONF" | "NOREPLICAS" | "OOM")),
+        _ => false,
+    }
+}
+
+/// From the driver's error to ours. Again: what comes from the network, and what [`did_nothing`] but may pass.
+fn failure_of(error: RedisError) -> Failure {
+    let code = error.code().map(str::to_owned);
+    match error.kind() {
+        Cause::Server(ServerErrorKind::NoPerm) | Cause::AuthenticationFailed => {
+            Failure::Final(Error::with_source(ErrorKind::Setup, "the server refuses the user or the password", error))
+        }
+        Cause::Server(_) | Cause::Extension if did_nothing(&error) => again("the server is not ready", error),
+        Cause::Server(_) | Cause::Extension if code.as_deref() == Some("WRONGTYPE") => Failure::Final(Error::with_source(
+            ErrorKind::Corrupt,
+            "the store's keys hold what this library has not written",
+            error,
+        )),
+        Cause::Server(_) | Cause::Extension => {
+            let said = error.detail().unwrap_or_default().to_owned();
+            let message = format!("the server refuses: {} {said}", code.unwrap_or_default());
+            Failure::Final(Error::with_source(ErrorKind::Engine, message, error))
+        }
+        _ => again("the server cannot be reached", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn a_url_that_cannot_be_used_does_not_show_its_password() {
+        for url in ["redis://u:secret@host:port/0", "redis://u:secret@host/0?prefix=%7B", "redis://u:secret@host/text"] {
+            let error = Config::of(url).err().expect("it cannot be used");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What engines behind a network share: the thread that does the I/O, and an [`Engine`] made of a [`Server`].
+//!
+//! A server only has to carry out one request once, in one atomic step, and to say what it knows when that fails. Time-outs,
+//! trying again, and finding out what became of a commit whose answer was lost are [`settle`]'s. The I/O runs on a thread of its
+//! own, so a caller can wait on any thread, also on one of an executor, and what it no longer waits for is settled all the same.
+
+pub(crate) mod options;
+mod settle;
+pub(crate) mod tls;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
+use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp};
+use crate::clock::SystemClock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::block_on;
+
+/// How long the outcome of one request is tried for. Whoever waits may give up earlier.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one try may take: what takes longer counts as lost, and is tried again on another connection.
+pub(crate) const TRY: Duration = Duration::from_secs(5);
+
+/// How long commit ids are kept, at the least: longer than anything sent within [`PATIENCE`] can be on its way.
+pub(crate) const IDS_KEPT: Duration = Duration::from_secs(3600);
+
+/// How long a watch waits between two comparisons, at first and at most.
+const WATCH: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// An engine whose records are on a server.
+pub(crate) struct Remote<S> {
+    server: Arc<S>,
+}
+
+impl<S: Server> Remote<S> {
+    /// An engine on the server that `connect` finds, which must be there within `patience`.
+    pub(crate) fn open<F>(patience: Duration, connect: impl Fn() -> F + Send + Sync + 'static) -> Result<Self>
+    where
+        F: Future<Output = Result<S, Failure>> + Send,
+    {
+        let deadline = Instant::now() + patience;
+        let server = spawn(async move {
+            let server = settle::until_there(connect, deadline).await?;
+            tidy(&server).await;
+            Ok(server)
+        })?;
+        // It ends by its own deadline.
+        let server = block_on(server, &SystemClock::default(), None);
+        let server = Arc::new(server.unwrap_or_else(|| Err(ended()))?);
+        let weak = Arc::downgrade(&server);
+        runtime()?.spawn(async move {
+            loop {
+                tokio::time::sleep(IDS_KEPT / 6).await;
+                let Some(server) = weak.upgrade() else { return };
+                tidy(&*server).await;
+            }
+        });
+        Ok(Self { server })
+    }
+
+    /// The outcome of `ask`. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
+    async fn ask(&self, ask: Ask) -> Result<(Ask, Found)> {
+        let server = self.server.clone();
+        spawn(async move { settle::settle(&*server, ask, Instant::now() + PATIENCE).await })?.await
+    }
+}
+
+impl<S: Server> Engine for Remote<S> {
+    fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
+        let commits = !request.write.is_empty();
+        let reply = Box::pin(async move {
+            let (ask, found) = self.ask(Ask::of(&request)).await?;
+            let version = (commits && found.differs.is_empty()).then(|| ask.version());
+            let (stamp, durable_at) = (Stamp(0), Stamp(0));
+            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at })
+        });
+        if commits { Answer::Committing(reply) } else { Answer::Later(reply) }
+    }
+
+    fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
+        Answer::Later(Box::pin(async move {
+            let (_, Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
+            if !differs.is_empty() {
+                page.clear();
+            }
+            let full = page.len() >= limit;
+            let end = page.last().filter(|_| full).map_or_else(|| range.end.clone(), |(key, _)| after(key));
+            let range = KeyRange { start: range.start.clone(), end };
+            Ok(Page { records: page, range, differs, stamp: Stamp(0), durable_at: Stamp(0) })
+        }))
+    }
+
+    fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
+        Answer::Later(Box::pin(async move {
+            let (server, compare) = (self.server.clone(), compare.clone());
+            let watching = spawn(async move { watch(&*server, &compare).await })?;
+            let _ends_with_the_wait = AbortOnDrop(watching.task.clone());
+            watching.await
+        }))
+    }
+
+    fn durable(&self, _stamp: Stamp) -> Answer<'_, ()> {
+        // A server answers a commit once it is as durable as its settings make it.
+        Answer::Ready(Ok(()))
+    }
+
+    fn limits(&self) -> Limits {
+        self.server.limits()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.server.warnings()
+    }
+}
+
+/// Has the server forget old commits. If it does not get to it in time, the next time will do.
+async fn tidy<S: Server>(server: &S) {
+    let _ = tokio::time::timeout(TRY, server.tidy()).await;
+}
+
+/// Compares again and again, until something differs.
+async fn watch<S: Server>(server: &S, compare: &Seen) -> Result<()> {
+    let mut pause = WATCH.0;
+    loop {
+        let (_, found) = settle::settle(server, Ask::compare(compare), Instant::now() + PATIENCE).await?;
+        if !found.differs.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(WATCH.1);
+    }
+}
+
+/// The first key after `key`.
+fn after(key: &RecordKey) -> RecordKey {
+    RecordKey::new([&**key, &[0]].concat())
+}
+
+/// The one thread that does the I/O of all engines of this process. It lasts as long as the process.
+fn runtime() -> Result<&'static Handle> {
+    static RUNTIME: OnceLock<Result<Runtime, Arc<std::io::Error>>> = OnceLock::new();
+    let start = || Builder::new_multi_thread().worker_threads(1).thread_name("metaparticle-io").enable_all().build();
+    match RUNTIME.get_or_init(|| start().map_err(Arc::new)) {
+        Ok(runtime) => Ok(runtime.handle()),
+        Err(error) => Err(Error::with_source(ErrorKind::Engine, "the thread for network I/O does not start", error.clone())),
+    }
+}
+
+/// Runs `future` on the I/O thread, to its end even if nobody waits for it.
+fn spawn<T: Send + 'static>(future: impl Future<Output = Result<T>> + Send + 'static) -> Result<Answered<T>> {
+    let (sender, receiver) = oneshot::channel();
+    let task = runtime()?.spawn(async move {
+        // Nobody may be waiting any more.
+        let _ = sender.send(future.await);
+    });
+    Ok(Answered { receiver, task: task.abort_handle() })
+}
+
+/// What a future on the I/O thread comes to; can be waited for anywhere.
+struct Answered<T> {
+    receiver: oneshot::Receiver<Result<T>>,
+    task: AbortHandle,
+}
+
+impl<T> Future for Answered<T> {
+    type Output = Result<T>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        Pin::new(&mut self.receiver).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended())))
+    }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Indeterminate, "the network I/O of this process has ended, so what became of the request is not known")
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

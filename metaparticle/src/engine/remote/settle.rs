@@ -1,0 +1,205 @@
+//! From a server that may not answer to an outcome that is known.
+//!
+//! A commit carries an id, which its server remembers in the same atomic step. If the answer is lost, the identical request is
+//! sent again, marked to be *settled*: a server that finds the id answers as it did then; one that does not, either commits now
+//! or, when the conditions no longer hold, remembers the id as *refused* in the step that finds this. So the id is claimed by
+//! the commit or by the settlement, never by both, even if the first request is still on its way and arrives last.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::TRY;
+use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Version, Write};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
+
+/// What a server is asked: to compare, then to read and, if everything is current, to write.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) compare: Seen,
+    pub(crate) read: Vec<RecordKey>,
+    /// In key order, so that commits of the same keys do not wait for each other in a circle.
+    pub(crate) write: Vec<Write>,
+    /// The beginning of a range, up to so many records.
+    pub(crate) page: Option<(KeyRange, usize)>,
+    pub(crate) id: CommitId,
+    /// The commit may have been made already, so its id must be looked up, and claimed if the comparison fails.
+    pub(crate) settle: bool,
+    /// Whether the last try may have made the commit.
+    open: AtomicBool,
+}
+
+impl Ask {
+    pub(super) fn of(request: &Request<'_>) -> Self {
+        let mut write = request.write.to_vec();
+        write.sort_by(|a, b| a.key.cmp(&b.key));
+        Self { read: request.read.to_vec(), write, id: request.id, ..Self::compare(request.compare) }
+    }
+
+    pub(super) fn page(compare: &Seen, range: &KeyRange, limit: usize) -> Self {
+        Self { page: Some((range.clone(), limit)), ..Self::compare(compare) }
+    }
+
+    pub(super) fn compare(compare: &Seen) -> Self {
+        Self {
+            compare: compare.clone(),
+            read: Vec::new(),
+            write: Vec::new(),
+            page: None,
+            id: CommitId(0),
+            settle: false,
+            open: AtomicBool::new(false),
+        }
+    }
+
+    /// The version of what it writes: its id, which is random and never used twice.
+    pub(crate) fn version(&self) -> Version {
+        Version::new(self.id.0)
+    }
+
+    /// A server says so before it sends what may commit.
+    pub(crate) fn about_to_commit(&self) {
+        self.open.store(!self.write.is_empty(), Ordering::Relaxed);
+    }
+
+    /// A server says so when it knows that this try has not made the commit, and never will.
+    pub(crate) fn not_committed(&self) {
+        self.open.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What a server has found and, when nothing differs, done.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) read: Vec<Option<Record>>,
+    pub(crate) differs: Differs,
+    pub(crate) page: Vec<(RecordKey, Record)>,
+}
+
+/// A server's answer.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Found(Found),
+    /// The commit's id was claimed by a settlement, so nothing that carries it will ever commit.
+    Refused,
+}
+
+/// Why a try brought no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Another try may bring one.
+    Again(Error),
+    /// No other try would.
+    Final(Error),
+}
+
+/// A failure of the network or the server that may pass.
+pub(crate) fn again(message: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::Again(Error::with_source(ErrorKind::Timeout, message, source))
+}
+
+/// What keeps the records, on the other side of a network.
+pub(crate) trait Server: Send + Sync + 'static {
+    /// Carries out `ask` once, in one atomic step. It must not try again by itself once a commit may have been made.
+    fn ask(&self, ask: &Ask) -> impl Future<Output = Result<Told, Failure>> + Send;
+
+    /// Forgets the ids of commits made longer ago than [`IDS_KEPT`](super::IDS_KEPT), if the server does not do so by itself.
+    fn tidy(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    fn limits(&self) -> Limits;
+
+    /// As [`Engine::warnings`](crate::engine::Engine::warnings).
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Asks until there is an outcome, or `deadline` has passed.
+pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<(Ask, Found)> {
+    let mut pauses = Pauses::new(deadline);
+    loop {
+        ask.open.store(false, Ordering::Relaxed);
+        let last = match within_a_try(server.ask(&ask), deadline).await {
+            Ok(Told::Found(found)) => return Ok((ask, found)),
+            Ok(Told::Refused) => {
+                // It is settled that it was not committed. So this is the beginning of another commit.
+                ask.id = CommitId(fastrand::u128(..));
+                ask.settle = false;
+                Error::new(ErrorKind::Timeout, "the commit was refused")
+            }
+            Err(failure) => {
+                ask.settle |= ask.open.load(Ordering::Relaxed);
+                match failure {
+                    Failure::Again(error) => error,
+                    Failure::Final(error) if ask.settle => return Err(indeterminate(error)),
+                    Failure::Final(error) => return Err(error),
+                }
+            }
+        };
+        if !pauses.pause().await {
+            return Err(if ask.settle { indeterminate(last) } else { unanswered(last) });
+        }
+    }
+}
+
+/// Connects until it succeeds, or `deadline` has passed.
+pub(super) async fn until_there<T, F>(connect: impl Fn() -> F, deadline: Instant) -> Result<T>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut pauses = Pauses::new(deadline);
+    loop {
+        let last = match within_a_try(connect(), deadline).await {
+            Ok(there) => return Ok(there),
+            Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::Again(error)) => error,
+        };
+        if !pauses.pause().await {
+            return Err(unanswered(last));
+        }
+    }
+}
+
+async fn within_a_try<T>(future: impl Future<Output = Result<T, Failure>>, deadline: Instant) -> Result<T, Failure> {
+    let end = deadline.min(Instant::now() + TRY);
+    tokio::time::timeout_at(end, future).await.unwrap_or_else(|elapsed| Err(again("the server does not answer", elapsed)))
+}
+
+fn unanswered(last: Error) -> Error {
+    Error::with_source(ErrorKind::Timeout, "the server could not be asked in time; nothing was written", last)
+}
+
+fn indeterminate(last: Error) -> Error {
+    let message = "the server did not confirm the commit, and it is not known whether it will last";
+    Error::with_source(ErrorKind::Indeterminate, message, last)
+}
+
+/// Random pauses, until a deadline.
+struct Pauses {
+    bound: Duration,
+    deadline: Instant,
+}
+
+impl Pauses {
+    fn new(deadline: Instant) -> Self {
+        Self { bound: PAUSES.0, deadline }
+    }
+
+    /// Waits; false if there is no time left for another try.
+    async fn pause(&mut self) -> bool {
+        let until = Instant::now() + self.bound.mul_f64(fastrand::f64());
+        self.bound = (self.bound * 2).min(PAUSES.1);
+        if until >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep_until(until).await;
+        true
+    }
+}

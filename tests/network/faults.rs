@@ -1,0 +1,154 @@
+//! Exactly once, whatever the network and the server do.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use metaparticle::conformance::engine_at;
+use metaparticle::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, Write};
+use metaparticle::{Durability, Store};
+use metaparticle_tests::on_threads;
+use metaparticle_tests::proxy::{Fault, Proxy};
+use metaparticle_tests::servers::Server;
+
+use crate::{count, increment, on_every_server, open, server};
+
+on_every_server! {
+    lost_answers_are_settled
+    lost_answers_of_several_threads_are_settled
+    blind_writes_whose_answers_are_lost_are_made_once
+    an_answer_that_never_comes_is_given_up
+    a_request_that_comes_late_is_not_carried_out_again
+    a_server_that_crashes_loses_nothing_that_was_answered
+}
+
+/// How many other requests pass before a fault: so that it meets reads, comparisons and commits.
+const SKIPS: u32 = 4;
+
+fn lost_answers_are_settled(engine: &str) {
+    for fault in [Fault::LoseReply, Fault::LoseRequest] {
+        let proxy = Proxy::before(server(engine).port());
+        let store = open(&server(engine).new_url_through(proxy.port()));
+        for n in 0..50 {
+            proxy.once(fault, n % SKIPS);
+            assert_eq!(store.run(|| increment("n")).expect("it is settled"), u64::from(n) + 1, "{fault:?}");
+        }
+        assert!(proxy.met() >= 25, "only {} faults were met", proxy.met());
+        assert_eq!(store.run(|| count("n")).expect("counts"), 50);
+    }
+}
+
+fn lost_answers_of_several_threads_are_settled(engine: &str) {
+    let proxy = Proxy::before(server(engine).port());
+    let store = open(&server(engine).new_url_through(proxy.port()));
+    let answered = AtomicU64::new(0);
+    on_threads(4, |thread| {
+        for n in 0..25 {
+            proxy.once(Fault::LoseReply, (thread as u32 + n) % SKIPS);
+            store.run(|| increment("n")).expect("it is settled");
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(store.run(|| count("n")).expect("counts"), answered.into_inner());
+}
+
+fn wait<T>(answer: Answer<'_, T>) -> metaparticle::Result<T> {
+    match answer {
+        Answer::Ready(result) => result,
+        Answer::Later(future) | Answer::Committing(future) => {
+            tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+        }
+    }
+}
+
+fn key() -> RecordKey {
+    RecordKey::new(&b"key"[..])
+}
+
+fn execute(engine: &dyn Engine, compare: &Seen, bytes: Option<&[u8]>) -> Reply {
+    let write = [Write { key: key(), bytes: bytes.map(Into::into) }];
+    let (id, durability) = (CommitId(fastrand::u128(..)), Durability::Immediate);
+    wait(engine.execute(Request { compare, read: &[], write: &write, id, durability })).expect("it is settled")
+}
+
+fn read(engine: &dyn Engine) -> Option<metaparticle::engine::Record> {
+    let (id, durability) = (CommitId(0), Durability::Immediate);
+    let request = Request { compare: Seen::NOTHING, read: &[key()], write: &[], id, durability };
+    wait(engine.execute(request)).expect("it is read").read.remove(0)
+}
+
+/// A write that compares nothing could be made twice without anybody noticing, but for its version and what came between.
+fn blind_writes_whose_answers_are_lost_are_made_once(engine: &str) {
+    let proxy = Proxy::before(server(engine).port());
+    let engine = engine_at(&server(engine).new_url_through(proxy.port())).expect("a store opens");
+    for n in 0..20 {
+        proxy.once(Fault::LoseReply, 0);
+        let reply = execute(&*engine, Seen::NOTHING, Some(&[n]));
+        let record = read(&*engine).expect("it is there");
+        assert_eq!((&*record.bytes, Some(record.version)), (&[n][..], reply.version));
+    }
+    assert_eq!(proxy.met(), 20);
+}
+
+fn an_answer_that_never_comes_is_given_up(engine: &str) {
+    let proxy = Proxy::before(server(engine).port());
+    let url = server(engine).new_url_through(proxy.port());
+    let store = Store::builder(url).timeout(Duration::from_secs(25)).open().expect("a store opens");
+    store.run(|| increment("n")).expect("increments");
+    proxy.once(Fault::Stall, 1);
+    assert_eq!(store.run(|| increment("n")).expect("it is settled"), 2);
+    assert_eq!(proxy.met(), 1);
+}
+
+/// The first request is held up until its outcome has been settled by a second one. Then it arrives, and what it compares
+/// holds again: it must be refused by its id.
+fn a_request_that_comes_late_is_not_carried_out_again(engine: &str) {
+    let proxy = Proxy::before(server(engine).port());
+    let url = server(engine).new_url_through(proxy.port());
+    let (late, other) = (engine_at(&url).expect("a store opens"), engine_at(&url).expect("a store opens"));
+    // An engine that decides by itself what a comparison comes to sends no commit that can come late, but for a blind one.
+    let compares = engine != "postgres";
+    let absent = Seen { records: vec![(key(), None)], ..Seen::default() };
+    let compare = if compares { &absent } else { Seen::NOTHING };
+    proxy.once(Fault::Hold, 0);
+    let reply = std::thread::scope(|scope| {
+        let late = scope.spawn(|| execute(&*late, compare, Some(b"late")));
+        proxy.wait_until_met(1);
+        execute(&*other, Seen::NOTHING, Some(b"other"));
+        late.join().expect("no panic")
+    });
+    assert_eq!(reply.differs.is_empty(), !compares, "by the second request it is settled");
+    execute(&*other, Seen::NOTHING, None);
+    proxy.release();
+    assert_eq!(read(&*other), None, "the late request was carried out although it had been settled");
+}
+
+fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
+    let mut server = Server::start(engine);
+    let store = Store::builder(server.new_url()).timeout(Duration::from_secs(25)).open().expect("a store opens");
+    let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
+    let reached = |n| {
+        while answered.load(Ordering::Relaxed) < n {
+            std::thread::yield_now()
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while answered.load(Ordering::Relaxed) < 400 {
+                    match store.run(|| increment("n")) {
+                        Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
+                        Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
+                        Err(error) => panic!("{error:?}"),
+                    };
+                }
+            });
+        }
+        for crash in 1..=3 {
+            reached(crash * 100);
+            server.crash_and_restart();
+        }
+    });
+    let (answered, unknown) = (answered.into_inner(), unknown.into_inner());
+    let counted = store.run(|| count("n")).expect("counts");
+    assert!((answered..=answered + unknown).contains(&counted), "{counted} are there, {answered} answered, {unknown} unknown");
+}

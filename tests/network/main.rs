@@ -1,0 +1,50 @@
+//! What happens when answers are lost, requests come late, and servers die: on each engine behind a network.
+
+mod faults;
+mod setup;
+
+use metaparticle::{Result, Store, persistent, transactional};
+use metaparticle_tests::servers::{self, Server};
+
+/// A number, by text.
+#[persistent(default)]
+pub(crate) struct Counter {
+    n: u64,
+}
+
+#[transactional]
+pub(crate) fn increment(counter: &mut Counter) -> Result<u64> {
+    counter.n += 1;
+    Ok(counter.n)
+}
+
+#[transactional]
+pub(crate) fn count(counter: metaparticle::Ref<Counter>) -> Result<u64> {
+    Ok(counter.n)
+}
+
+/// The server that tests share; whether it is there was checked before.
+pub(crate) fn server(engine: &str) -> &'static Server {
+    servers::shared(engine).expect("the server is there")
+}
+
+pub(crate) fn open(url: &str) -> Store {
+    Store::open(url).expect("a store opens")
+}
+
+/// Makes of each function a test on every engine behind a network.
+macro_rules! on_every_server {
+    ($($name:ident)*) => {
+        mod on_postgres {
+            $(#[test] fn $name() {
+                if metaparticle_tests::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
+            })*
+        }
+        mod on_redis {
+            $(#[test] fn $name() {
+                if metaparticle_tests::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }
+            })*
+        }
+    };
+}
+pub(crate) use on_every_server;

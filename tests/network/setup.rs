@@ -1,0 +1,122 @@
+//! Opening stores on servers, and what is said when that cannot be.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use metaparticle::{ErrorKind, Store};
+use metaparticle_tests::servers::{Server, is_there};
+
+use crate::{count, increment, on_every_server, open, server};
+
+on_every_server! {
+    two_stores_on_one_server_see_each_other
+    stores_of_different_names_do_not_see_each_other
+    it_works_on_a_thread_of_an_executor
+    a_server_that_is_away_is_an_error_that_names_it
+    a_url_is_shown_without_its_password
+}
+
+fn two_stores_on_one_server_see_each_other(engine: &str) {
+    let url = server(engine).new_url();
+    let (one, other) = (open(&url), open(&url));
+    for n in 0..10 {
+        assert_eq!(one.run(|| increment("n")).expect("increments"), 2 * n + 1);
+        assert_eq!(other.run(|| increment("n")).expect("increments"), 2 * n + 2);
+    }
+}
+
+fn stores_of_different_names_do_not_see_each_other(engine: &str) {
+    let (one, other) = (open(&server(engine).new_url()), open(&server(engine).new_url()));
+    one.run(|| increment("n")).expect("increments");
+    assert_eq!(other.run(|| count("n")).expect("counts"), 0);
+}
+
+fn it_works_on_a_thread_of_an_executor(engine: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let store = open(&server(engine).new_url());
+        assert_eq!(store.run(|| increment("n")).expect("increments"), 1);
+    });
+}
+
+fn a_server_that_is_away_is_an_error_that_names_it(engine: &str) {
+    let scheme = if engine == "postgres" { "postgres" } else { "redis" };
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let builder = Store::builder(format!("{scheme}://me:secret@127.0.0.1:{port}/0")).timeout(Duration::from_millis(300));
+    let error = builder.open().expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error:?}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+}
+
+fn a_url_is_shown_without_its_password(engine: &str) {
+    let url = server(engine).new_url().replace("tests:", "tests:sec@ret/");
+    let store = open(&server(engine).new_url());
+    assert!(!store.url().contains('?') && !store.url().contains("secret"), "{}", store.url());
+    assert!(!format!("{:?}", Store::builder(url)).contains("sec"));
+}
+
+#[test]
+fn a_table_that_is_not_ours_is_left_alone() {
+    if !is_there("postgres", "a_table_that_is_not_ours_is_left_alone") {
+        return;
+    }
+    let url = server("postgres").new_url();
+    let _store = open(&url);
+    let error = Store::open(format!("{url}_commits")).expect_err("it is not a store");
+    assert_eq!(error.kind(), ErrorKind::Setup, "{error:?}");
+    assert!(error.to_string().contains("_commits` is not a metaparticle store"), "{error:?}");
+}
+
+#[test]
+fn postgres_settings_that_lose_data_are_warned_of() {
+    if is_there("postgres", "postgres_settings_that_lose_data_are_warned_of") {
+        // The tests' server is one of those.
+        let warnings = open(&server("postgres").new_url()).warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("fsync"), "{warnings:?}");
+    }
+}
+
+/// Sends one command to a Redis server.
+fn tell(server: &Server, command: &str) {
+    let connected =
+        std::iter::repeat_with(|| TcpStream::connect(("127.0.0.1", server.port()))).take(1_000_000).find_map(Result::ok);
+    let mut stream = connected.expect("the server is there");
+    stream.write_all(format!("{command}\r\n").as_bytes()).expect("it is sent");
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"+OK\r\n", "{command}");
+}
+
+#[test]
+fn keys_that_are_not_ours_are_left_alone() {
+    if !is_there("redis", "keys_that_are_not_ours_are_left_alone") {
+        return;
+    }
+    let url = server("redis").new_url();
+    let prefix = url.rsplit_once('=').expect("an option").1;
+    drop(open(&url));
+    tell(server("redis"), &format!("SET {{{prefix}}}:format theirs"));
+    let error = Store::open(&url).expect_err("it is not a store");
+    assert_eq!(error.kind(), ErrorKind::Setup, "{error:?}");
+}
+
+#[test]
+fn redis_settings_that_lose_data_are_warned_of_or_refused() {
+    if !is_there("redis", "redis_settings_that_lose_data_are_warned_of_or_refused") {
+        return;
+    }
+    let server = Server::start("redis");
+    let url = server.new_url();
+    assert!(open(&url).warnings().is_empty(), "{:?}", open(&url).warnings());
+    tell(&server, "CONFIG SET appendfsync everysec");
+    assert!(open(&url).warnings()[0].contains("everysec"), "{:?}", open(&url).warnings());
+    tell(&server, "CONFIG SET appendonly no");
+    assert!(open(&url).warnings()[0].contains("appendonly no"), "{:?}", open(&url).warnings());
+    tell(&server, "CONFIG SET maxmemory-policy allkeys-lru");
+    tell(&server, "CONFIG SET maxmemory 100mb");
+    let error = Store::open(&url).expect_err("it drops data");
+    assert!(error.kind() == ErrorKind::Setup && error.to_string().contains("noeviction"), "{error:?}");
+}

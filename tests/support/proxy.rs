@@ -1,0 +1,170 @@
+//! A small TCP proxy that loses what it is told to lose.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// Nothing that a test waits for takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is delivered; the connection ends in place of the answer.
+    LoseReply,
+    /// The connection ends before it is delivered.
+    LoseRequest,
+    /// It is delivered; its answer never comes, and the connection stays open.
+    Stall,
+    /// It is kept, with all that follows on its connection, until [`Proxy::release`].
+    Hold,
+}
+
+/// A proxy in front of a server on this machine. It ends with the process.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The fault that a request will meet, after so many others have passed.
+    next: Option<(Fault, u32)>,
+    met: u32,
+    released: bool,
+    /// Whether the connection of a request that was held has ended.
+    ended: bool,
+}
+
+impl Proxy {
+    /// A proxy in front of `port`.
+    pub fn before(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let own = listener.local_addr().expect("its address").port();
+        let shared = Arc::new(Shared::default());
+        let of_all = shared.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // A server that is away refuses; so does the proxy then.
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
+                    pass(client, server, of_all.clone());
+                }
+            }
+        });
+        Self { port: own, shared }
+    }
+
+    /// The proxy's port, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Has one request meet `fault`, after `skip` others have passed.
+    pub fn once(&self, fault: Fault, skip: u32) {
+        self.shared.with(|state| state.next = Some((fault, skip)));
+    }
+
+    /// How many requests have met a fault.
+    pub fn met(&self) -> u32 {
+        self.shared.with(|state| state.met)
+    }
+
+    /// Waits until so many requests have met a fault.
+    pub fn wait_until_met(&self, requests: u32) {
+        self.shared.wait(|state| state.met >= requests);
+    }
+
+    /// Delivers what was held, and waits until the server has ended that connection.
+    pub fn release(&self) {
+        self.shared.with(|state| state.released = true);
+        self.shared.wait(|state| state.ended);
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.lock().expect("nobody panics"));
+        self.changed.notify_all();
+        result
+    }
+
+    fn wait(&self, until: impl Fn(&State) -> bool) {
+        let state = self.state.lock().expect("nobody panics");
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| !until(state)).expect("nobody panics");
+        assert!(!waited.1.timed_out(), "what was waited for did not happen within {PATIENCE:?}");
+    }
+
+    /// What the request that has just come meets.
+    fn meet(&self) -> Option<Fault> {
+        self.with(|state| {
+            let (fault, skip) = state.next.take()?;
+            if let Some(skip) = skip.checked_sub(1) {
+                state.next = Some((fault, skip));
+                return None;
+            }
+            state.met += 1;
+            Some(fault)
+        })
+    }
+}
+
+/// Passes on both ways, on threads of their own, until both sides have ended.
+fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let met = Arc::new(Mutex::new(None));
+    let clone = |stream: &TcpStream| stream.try_clone().expect("a second handle");
+    let (from_client, to_client, from_server, to_server) = (clone(&client), client, clone(&server), server);
+    let (of_requests, of_replies) = (shared, met.clone());
+    let of_end = of_requests.clone();
+    thread::spawn(move || {
+        forward(from_client, to_server, |request, server| {
+            let fault = of_requests.meet();
+            if fault.is_some() {
+                *met.lock().expect("nobody panics") = fault;
+            }
+            match fault {
+                Some(Fault::LoseRequest) => return false,
+                Some(Fault::Hold) => of_requests.wait(|state| state.released),
+                _ => {}
+            }
+            server.write_all(request).is_ok()
+        });
+    });
+    thread::spawn(move || {
+        let met = || *of_replies.lock().expect("nobody panics");
+        forward(from_server, to_client, |reply, client| match met() {
+            Some(Fault::Stall) => true,
+            Some(Fault::LoseReply) => false,
+            // Whoever has sent it may have gone.
+            Some(Fault::Hold) => {
+                let _ = client.write_all(reply);
+                true
+            }
+            _ => client.write_all(reply).is_ok(),
+        });
+        if met() == Some(Fault::Hold) {
+            of_end.with(|state| state.ended = true);
+        }
+    });
+}
+
+/// Passes on one way, until one side has ended or `pass` says so.
+fn forward(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&[u8], &mut TcpStream) -> bool) {
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(length @ 1..) = from.read(&mut bytes) {
+        if !pass(&bytes[..length], &mut to) {
+            break;
+        }
+    }
+    // It may have ended already.
+    let _ = (from.shutdown(Shutdown::Read), to.shutdown(Shutdown::Write));
+}

@@ -1,0 +1,178 @@
+//! Real servers as throw-away processes: a temporary folder, a free loopback port, an ordinary user.
+//!
+//! A server is started by a guard, a shell that waits for its input to end. The input is a pipe from this process: so the server
+//! also ends, and its folder goes, when the tests are killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Says which process the server is, waits for the end of input, and cleans up. Its arguments: the folder, the server, its own.
+const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait; [ -e "$dir/keep" ] || rm -rf "$dir""#;
+
+/// What is known about a kind of server.
+struct Kind {
+    name: &'static str,
+    program: &'static str,
+    package: &'static str,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { name: "postgres", program: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" },
+    Kind { name: "redis", program: "/usr/bin/redis-server", package: "redis-server" },
+];
+
+fn kind(name: &str) -> &'static Kind {
+    KINDS.iter().find(|kind| kind.name == name).unwrap_or_else(|| panic!("no engine is called {name}"))
+}
+
+/// Whether the server of this engine is installed. If not, says that `test` was not run, and fails where that must not be.
+pub fn is_there(name: &str, test: &str) -> bool {
+    let Kind { program, package, .. } = kind(name);
+    if Path::new(program).exists() {
+        return true;
+    }
+    let message = format!("NOT RUN: {test} on {name}; {program} is missing, `apt-get install {package}` brings it");
+    assert!(std::env::var_os("CI").is_none(), "{message}");
+    println!("{message}");
+    false
+}
+
+/// The server of this engine that all tests of this process share.
+pub fn shared(name: &str) -> Option<&'static Server> {
+    static SERVERS: [OnceLock<Server>; KINDS.len()] = [const { OnceLock::new() }; KINDS.len()];
+    let index = KINDS.iter().position(|kind| kind.name == name)?;
+    is_there(name, "a test").then(|| SERVERS[index].get_or_init(|| Server::start(name)))
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    name: &'static str,
+    port: u16,
+    folder: PathBuf,
+    guard: Option<(Child, String)>,
+}
+
+impl Server {
+    /// Starts a server of this engine. It may not be ready to answer yet; engines wait for that when they are opened.
+    pub fn start(name: &str) -> Self {
+        let kind = kind(name);
+        let folder = tempfile::Builder::new().prefix("metaparticle-").tempdir().expect("a temporary folder").keep();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let mut server = Self { name: kind.name, port, folder, guard: None };
+        if let Some((user, group)) = ordinary_user() {
+            chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
+        }
+        if kind.name == "postgres" {
+            server.make_cluster();
+        }
+        server.run();
+        server
+    }
+
+    fn make_cluster(&self) {
+        let initdb = "/usr/lib/postgresql/15/bin/initdb";
+        let mut make = as_ordinary_user(initdb);
+        make.arg("-D").arg(self.folder.join("pg"));
+        make.args(["-U", "tests", "-A", "trust", "--no-locale", "-E", "UTF8", "-N"]);
+        let made = make.current_dir("/").output().expect("initdb runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    fn run(&mut self) {
+        let Kind { program, .. } = kind(self.name);
+        let port = self.port.to_string();
+        let folder = self.folder.to_str().expect("a plain path");
+        let mut guard = as_ordinary_user("sh");
+        guard.args(["-c", GUARD, "guard", folder, program]);
+        match self.name {
+            "postgres" => guard.args(["-D", &format!("{folder}/pg"), "-p", &port, "-c", "listen_addresses=127.0.0.1"]).args([
+                "-c",
+                &format!("unix_socket_directories={folder}"),
+                // What these servers keep need not survive a power cut.
+                "-c",
+                "fsync=off",
+                "-c",
+                "max_connections=300",
+            ]),
+            _ => guard.args(["--port", &port, "--bind", "127.0.0.1", "--dir", folder]).args([
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--save",
+                "",
+            ]),
+        };
+        let mut guard = guard.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the guard starts");
+        let mut pid = String::new();
+        BufReader::new(guard.stdout.take().expect("its output")).read_line(&mut pid).expect("it says the server's pid");
+        self.guard = Some((guard, pid.trim().to_owned()));
+    }
+
+    /// Kills the server as a crash would, and starts it again on what it has left behind.
+    pub fn crash_and_restart(&mut self) {
+        std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
+        let (mut guard, pid) = self.guard.take().expect("it is running");
+        let killed = Command::new("kill").args(["-9", &pid]).status().expect("kill runs");
+        assert!(killed.success());
+        drop(guard.stdin.take());
+        guard.wait().expect("the guard ends");
+        std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
+        self.run();
+    }
+
+    /// The port that it listens to, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a store that is not there yet.
+    pub fn new_url(&self) -> String {
+        self.new_url_through(self.port)
+    }
+
+    /// As [`new_url`](Server::new_url), through a proxy's port.
+    pub fn new_url_through(&self, port: u16) -> String {
+        static STORES: AtomicU32 = AtomicU32::new(0);
+        let number = STORES.fetch_add(1, Ordering::Relaxed);
+        match self.name {
+            "postgres" => format!("postgres://tests:secret@127.0.0.1:{port}/postgres?table=store_{number}"),
+            _ => format!("redis://127.0.0.1:{port}/0?prefix=store_{number}"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some((mut guard, _)) = self.guard.take() {
+            drop(guard.stdin.take());
+            // It ends by itself once its input has ended.
+            let _ = guard.wait();
+        }
+    }
+}
+
+/// PostgreSQL refuses to run as root; then its package's account is used.
+fn ordinary_user() -> Option<(u32, u32)> {
+    let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) == 0;
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let find = |name: &str| accounts.lines().find(|line| line.starts_with(&format!("{name}:")));
+    let line = find("postgres").or_else(|| find("nobody")).filter(|_| root)?;
+    let mut numbers = line.split(':').skip(2).map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn as_ordinary_user(program: &str) -> Command {
+    let mut command = Command::new(program);
+    if let Some((user, group)) = ordinary_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
