@@ -63,6 +63,8 @@ mod transaction;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod engine;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 
 #[doc(hidden)]
 #[path = "private.rs"]
