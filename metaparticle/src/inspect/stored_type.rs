@@ -21,7 +21,10 @@ pub struct StoredType {
 
 impl StoredType {
     /// Reads a type's schemas from their record.
-    pub(super) fn parse(name: &str, bytes: Arc<[u8]>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt) or [`Incompatible`](ErrorKind::Incompatible) if they cannot be read.
+    pub fn parse(name: &str, bytes: Arc<[u8]>) -> Result<Self> {
         let record = SchemaRecord::decode(&bytes).map_err(|error| error.within(format!("the schema of {name}")))?;
         let key_type = KeyType::parse(&record.key_type).ok_or_else(|| {
             let message = format!("the schema of {name}: this program knows no keys of type {}", record.key_type.escape_debug());
@@ -51,7 +54,7 @@ impl StoredType {
     }
 
     /// Whether the schemas of `other` are these, or the first of these.
-    pub(super) fn begins_with(&self, other: &Self) -> bool {
+    pub fn begins_with(&self, other: &Self) -> bool {
         self.key_type == other.key_type && self.record.schemas.starts_with(&other.record.schemas)
     }
 

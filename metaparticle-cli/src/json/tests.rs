@@ -1,0 +1,1 @@
+//! What JSON means for a shape, without a store.
