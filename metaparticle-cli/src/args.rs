@@ -7,8 +7,8 @@ use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
-  metaparticle --store shop.db ls                         the types, how many objects and how large
-  metaparticle --store shop.db ls Account an              the objects of a type whose key begins with `an`
+  metaparticle --store shop.db ls                         the types
+  metaparticle --store shop.db ls Account an              those whose key begins with `an`
   metaparticle --store shop.db get Account ann
   metaparticle --store shop.db get line '[\"home\", 7]'     a key that is a tuple
   metaparticle --store shop.db set Account ann balance=5 'owner=\"Ann\"'
@@ -29,8 +29,8 @@ Exit codes:
   6  others kept changing the same record";
 
 const FORMS: &str = "\
-KEY is text as it is, an integer, a UUID, or for a tuple JSON such as '[\"a\", 7]'. A singleton has none. A key that begins with
-a dash comes after `--`.";
+KEY is text as it is, an integer, a UUID, or for a tuple JSON such as '[\"a\", 7]'. A singleton has none. A key that begins \
+with a dash comes after `--`.";
 
 /// Looks into metaparticle stores, changes, moves and checks them, without the program's types.
 #[derive(Debug, Parser)]

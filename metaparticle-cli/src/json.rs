@@ -128,6 +128,3 @@ fn may_be_null(shape: &Shape, node: &Node, depth: usize) -> bool {
         _ => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

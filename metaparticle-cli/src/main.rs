@@ -45,7 +45,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Set { type_name, arguments } => commands::set::run(&store()?, &type_name, &arguments, out),
         Command::Rm { type_name, key, yes } => commands::rm::run(&store()?, &type_name, key.as_deref(), yes, out),
         Command::Export { types } => commands::export::run(&store()?, &types, out),
-        Command::Import { file, yes } => commands::import::run(&open::or_new(args.store.as_deref())?, &file, yes, out),
+        Command::Import { file, yes } => commands::import::run(args.store.as_deref(), &file, yes, out),
         Command::Copy { from, to, yes } => commands::copy::run(&from, &to, yes, out),
         Command::Check => commands::check::run(&store()?, out),
         Command::Schema { types } => commands::schema::run(&store()?, &types, out),

@@ -88,4 +88,6 @@ mod docs {
     struct Durability;
     #[doc = include_str!("../../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../docs/guide/tool.md")]
+    struct Tool;
 }

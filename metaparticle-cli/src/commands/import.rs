@@ -11,14 +11,17 @@ use serde_json::json;
 use crate::ask;
 use crate::failure::{Code, Failure};
 use crate::line::{self, Line};
+use crate::open as store;
 use crate::output::Output;
 use crate::progress::Progress;
 
 /// How long a line may be, so that a file that is something else does not fill the memory.
 const LINE_BYTES: u64 = 1 << 28;
 
-pub(crate) fn run(inspector: &Inspector, path: &Path, yes: bool, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(url: Option<&str>, path: &Path, yes: bool, out: &mut Output) -> Result<(), Failure> {
+    // The file first: a wrong name for it makes no store.
     let (mut input, size) = open(path)?;
+    let inspector = &store::or_new(url)?;
     let progress = Progress::over_bytes("import", size);
     let mut loader = inspector.loader();
     loader.replace = yes;

@@ -35,6 +35,8 @@ fn looking_makes_no_store() {
     }
     assert!(!Path::new(&absent).exists() && !Path::new(&beside(&absent, "target")).exists());
     assert_eq!(fs::read_dir(&empty).expect("lists").count(), 0);
+    fails(3, &["--store", &absent, "import", &beside(&path, "no file")]);
+    assert!(!Path::new(&absent).exists());
     // Import may make a store, but not of something else.
     assert!(fails(2, &["--store", &file, "import"]).contains("not a store"));
     assert!(fails(2, &["--store", &other, "import"]).contains("note"));

@@ -72,7 +72,7 @@ impl TryFrom<u64> for Gate {
 pub(crate) fn every_kind(n: u64) -> EveryKind {
     let meters = |n: f64| Form::Circle(Meters(n));
     EveryKind {
-        truth: n % 2 == 0,
+        truth: n.is_multiple_of(2),
         small: (i8::MIN, u8::MAX, i16::MIN, u16::MAX, i32::MIN, u32::MAX),
         large: (i64::MIN + n as i64, u64::MAX - n),
         huge: (i128::MIN, u128::MAX),

@@ -68,30 +68,27 @@ impl<'a> Salvaged<'a> {
     }
 
     fn next_salvaged(&mut self) -> Result<Option<(RecordKey, Result<Record>)>> {
-        loop {
-            let error = match self.records.next_record() {
-                Ok(found) => {
-                    self.in_a_row = 0;
-                    return Ok(found.map(|(key, record)| (key, Ok(record))));
-                }
-                Err(error) => error,
-            };
-            if !error.is_corrupt() || self.in_a_row == DAMAGED_IN_A_ROW {
-                return Err(error);
+        let sound = |found: Option<(RecordKey, Record)>| Ok(found.map(|(key, record)| (key, Ok(record))));
+        let error = match self.records.next_record() {
+            Ok(found) => {
+                self.in_a_row = 0;
+                return sound(found);
             }
-            // What comes before the damage, one by one.
-            if self.records.page > 1 {
-                self.records.page = 1;
-                if let Ok(found) = self.records.next_record() {
-                    self.records.page = 1;
-                    return Ok(found.map(|(key, record)| (key, Ok(record))));
-                }
-            }
-            let key = self.find_damaged(&error)?;
-            self.in_a_row += 1;
-            self.records.rest.start = RecordKey::new([&*key, &[0]].concat());
-            return Ok(Some((key, Err(error))));
+            Err(error) => error,
+        };
+        if !error.is_corrupt() || self.in_a_row == DAMAGED_IN_A_ROW {
+            return Err(error);
         }
+        // What comes before the damage, one by one.
+        self.records.page = 1;
+        if let Ok(found) = self.records.next_record() {
+            self.in_a_row = 0;
+            return sound(found);
+        }
+        let key = self.find_damaged(&error)?;
+        self.in_a_row += 1;
+        self.records.rest.start = RecordKey::new([&*key, &[0]].concat());
+        Ok(Some((key, Err(error))))
     }
 
     /// The key of the first record of the rest, which cannot be read, so that the engine does not tell its key: the largest

@@ -1,1 +1,0 @@
-//! What JSON means for a shape, without a store.
