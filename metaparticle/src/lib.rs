@@ -43,7 +43,9 @@
 //! # Where to go on
 //!
 //! [`macro@persistent`] and [`macro@transactional`] have all options and forms; [`Tx`] is for keys known only at run time;
-//! [`Store`] for more than one store, for options, and for the same things without macros; [`Error`] for what can go wrong.
+//! [`Store`] for more than one store, for options, and for the same things without macros; [`Error`] for what can go wrong. The
+//! module `inspect` (feature `inspect`) reads and changes stores without the program's types, and the tool `metaparticle` is made
+//! of it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -63,6 +65,8 @@ mod transaction;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod engine;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -111,4 +111,6 @@ mod docs {
     struct Testing;
     #[doc = include_str!("../../docs/guide/engines.md")]
     struct Engines;
+    #[doc = include_str!("../../docs/guide/tool.md")]
+    struct Tool;
 }

@@ -5,10 +5,13 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Content, Fields, Node, Shape};
 
+/// How deep a shape is shown, so that a hostile one cannot exhaust the stack.
+const DEPTH: usize = 128;
+
 impl Display for Shape {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let shown = RefCell::new(vec![false; self.types.len()]);
-        At { shape: self, node: &self.root, shown: &shown }.fmt(f)
+        At { shape: self, node: &self.root, shown: &shown, depth: 0 }.fmt(f)
     }
 }
 
@@ -28,11 +31,12 @@ struct At<'a> {
     shape: &'a Shape,
     node: &'a Node,
     shown: &'a RefCell<Vec<bool>>,
+    depth: usize,
 }
 
 impl<'a> At<'a> {
     fn inner(&self, node: &'a Node) -> Self {
-        Self { node, ..*self }
+        Self { node, depth: self.depth + 1, ..*self }
     }
 
     fn fields(&self, f: &mut Formatter<'_>, fields: &'a Fields) -> fmt::Result {
@@ -82,6 +86,7 @@ impl<'a> At<'a> {
 impl Display for At<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.node {
+            _ if self.depth > DEPTH => f.write_str("…"),
             Node::Opaque => f.write_str("opaque"),
             Node::Unit => f.write_str("()"),
             Node::Bool => f.write_str("bool"),

@@ -215,3 +215,23 @@ fn hostile_bytes_and_shapes_are_errors() {
         let _ = bincode::serde::decode_from_slice::<Shape, _>(&noise, bincode::config::standard().with_limit::<0x1_0000>());
     }
 }
+
+#[test]
+fn hostile_shapes_of_nothing_do_not_allocate() {
+    let refused = |root: Node, types: Vec<NamedType>, bytes: &[u8]| {
+        assert!(Value::decode(&Shape { root, types }, bytes).is_err());
+    };
+    refused(Node::Array(Box::new(Node::Unit), u32::MAX), Vec::new(), b"");
+    refused(Node::List(Box::new(Node::Unit)), Vec::new(), b"\xfd\0\0\0\0\0\0\0\x10");
+    // Each is two of the next one: 2^100 times nothing.
+    let twice = |next: u32| Content::Struct(Fields::Tuple(vec![Node::Type(next), Node::Type(next)]));
+    let mut types: Vec<NamedType> = (1..=100).map(|next| NamedType { name: String::new(), content: twice(next) }).collect();
+    types.push(NamedType { name: String::new(), content: Content::Struct(Fields::Unit) });
+    refused(Node::Type(0), types, b"");
+    let next = |next: u32| Content::Struct(Fields::Tuple(vec![Node::Type(next)]));
+    let types = (1..100_000).map(|n| NamedType { name: String::new(), content: next(n) }).collect();
+    assert!(
+        Shape { root: Node::Type(0), types }.to_string().ends_with(')'),
+        "a shape that is nested too deeply is shown in part"
+    );
+}

@@ -1,5 +1,6 @@
 //! A value without its Rust type: what a field's bytes say, by its shape.
 
+use std::cell::Cell;
 use std::fmt;
 
 use bincode::config;
@@ -13,8 +14,10 @@ use crate::encoding::decode_seed;
 
 /// How deep a value may be nested, so that hostile bytes cannot exhaust the stack.
 const DEPTH: usize = 128;
-/// How many elements of no bytes, such as `()`, a list may have.
-const EMPTY_ELEMENTS: usize = 1 << 16;
+/// How many values there may be, and how many more for each byte: some, such as `()` and what consists of them, take none, so that a
+/// few hostile bytes, or a hostile shape, could say that there are any number.
+const VALUES: usize = 1 << 20;
+const VALUES_PER_BYTE: usize = 16;
 
 /// What a field holds, without its Rust type.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +58,8 @@ impl Value {
     /// # Errors
     /// If the bytes are not of this shape, or some of it is [opaque](Node::Opaque).
     pub(crate) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode_seed(At { shape, node: &shape.root, depth: 0 }, bytes)
+        let left = Cell::new(bytes.len().saturating_mul(VALUES_PER_BYTE).saturating_add(VALUES));
+        decode_seed(At { shape, node: &shape.root, depth: 0, left: &left }, bytes)
     }
 
     /// Writes bytes of this shape.
@@ -63,7 +67,8 @@ impl Value {
     /// # Errors
     /// If the value is not of this shape.
     pub(crate) fn encode(&self, shape: &Shape) -> Result<Vec<u8>, EncodeError> {
-        let at = At { shape, node: &shape.root, depth: 0 };
+        let left = Cell::new(usize::MAX);
+        let at = At { shape, node: &shape.root, depth: 0, left: &left };
         bincode::serde::encode_to_vec(Shaped { at, value: self }, config::standard())
     }
 }
@@ -74,6 +79,8 @@ struct At<'a> {
     shape: &'a Shape,
     node: &'a Node,
     depth: usize,
+    /// How many more values there may be.
+    left: &'a Cell<usize>,
 }
 
 impl<'a> At<'a> {
@@ -93,6 +100,7 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
         if self.depth > DEPTH {
             return Err(de::Error::custom("the value is nested too deeply"));
         }
+        self.left.set(self.left.get().checked_sub(1).ok_or_else(|| de::Error::custom("the value has too many parts"))?);
         match self.node {
             Node::Opaque => Err(de::Error::custom("what the bytes mean is known to the program only")),
             Node::Unit => d.deserialize_unit(self),
@@ -116,6 +124,7 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
             Node::List(_) => d.deserialize_seq(self),
             Node::Map(..) => d.deserialize_map(self),
             Node::Tuple(nodes) => d.deserialize_tuple(nodes.len(), self),
+            Node::Array(_, count) if *count as usize > self.left.get() => Err(de::Error::custom("the array is too long")),
             Node::Array(_, count) => d.deserialize_tuple(*count as usize, self),
             Node::Type(place) => match self.content(*place) {
                 None => Err(de::Error::custom("the shape is damaged")),
@@ -169,9 +178,6 @@ impl<'de> Visitor<'de> for At<'_> {
         if let Node::List(inner) = self.node {
             while let Some(element) = access.next_element_seed(self.inner(inner))? {
                 elements.push(element);
-                if elements.len() > EMPTY_ELEMENTS && self.takes_nothing(inner) {
-                    return Err(de::Error::custom("the list is too long"));
-                }
             }
             return Ok(Value::List(elements));
         }
@@ -187,9 +193,6 @@ impl<'de> Visitor<'de> for At<'_> {
         let mut entries = Vec::new();
         while let Some(key) = access.next_key_seed(self.inner(key))? {
             entries.push((key, access.next_value_seed(self.inner(value))?));
-            if entries.len() > EMPTY_ELEMENTS && self.takes_nothing(value) {
-                return Err(de::Error::custom("the map is too long"));
-            }
         }
         Ok(Value::Map(entries))
     }
@@ -220,26 +223,6 @@ impl<'a> At<'a> {
                 _ => Vec::new(),
             },
             _ => Vec::new(),
-        }
-    }
-
-    /// Whether a value of this shape may take no bytes at all.
-    fn takes_nothing(&self, node: &'a Node) -> bool {
-        if self.depth > DEPTH {
-            return true;
-        }
-        match node {
-            Node::Unit => true,
-            Node::Tuple(_) | Node::Array(..) => {
-                let at = self.inner(node);
-                at.parts().into_iter().all(|part| at.takes_nothing(part))
-            }
-            Node::Type(place) => {
-                let at = self.inner(node);
-                matches!(self.content(*place), Some(Content::Struct(_)))
-                    && at.parts().into_iter().all(|part| at.takes_nothing(part))
-            }
-            _ => false,
         }
     }
 }
@@ -323,6 +306,9 @@ impl Serialize for Shaped<'_> {
                 let mut put = |(key, value)| map.serialize_entry(&self.inner(key_node, key), &self.inner(node, value));
                 entries.iter().map(|(key, value)| (key, value)).try_for_each(&mut put)?;
                 map.end()
+            }
+            (Node::Array(_, count), Value::Tuple(values)) if values.len() != *count as usize => {
+                Err(serde::ser::Error::custom(format!("it has {} parts, and needs {count}", values.len())))
             }
             (Node::Tuple(_) | Node::Array(..), Value::Tuple(values)) => self.parts(&self.at.parts(), values, s),
             (Node::Type(place), value) => self.named(*place, value, s),

@@ -24,6 +24,8 @@ const FORMAT: u16 = 1;
 const SLOT_BYTES: usize = 64;
 const SLOTS: [u64; 2] = [0, 512];
 const CHECKED_BYTES: usize = 8 + 2 + 1 + 1 + 8 + 16 + 8;
+/// A program that this process starts has all of its files for a moment, and so a lock that was given up just now.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// sled gives up its lock a little after it was dropped.
 const SLED_LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -153,15 +155,10 @@ impl Folder {
 
     /// Waits until nobody has sled's own lock; we have ours, so that it can only be a handle that is being dropped.
     pub(super) fn wait_for_sled_lock(&self) -> Result<()> {
-        let Ok(db) = OpenOptions::new().read(true).write(true).open(self.sled_path().join("db")) else { return Ok(()) };
-        let start = Instant::now();
-        loop {
-            match db.try_lock() {
-                Ok(()) => return Ok(()),
-                Err(TryLockError::WouldBlock) if start.elapsed() < SLED_LOCK_PATIENCE => thread::sleep(Duration::from_millis(5)),
-                Err(TryLockError::WouldBlock) => return Err(in_use(&self.path)),
-                Err(TryLockError::Error(error)) => return Err(io_error(&self.path, "it cannot be locked", error)),
-            }
+        match OpenOptions::new().read(true).write(true).open(self.sled_path().join("db")) {
+            Ok(db) => wait_for_lock(&self.path, &db, SLED_LOCK_PATIENCE),
+            // There is none yet.
+            Err(_) => Ok(()),
         }
     }
 }
@@ -214,10 +211,19 @@ fn make(path: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> Result<File> {
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("lock"));
     let file = open.map_err(|error| io_error(path, "its lock cannot be opened", error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(in_use(path)),
-        Err(TryLockError::Error(error)) => Err(io_error(path, "it cannot be locked", error)),
+    wait_for_lock(path, &file, LOCK_PATIENCE)?;
+    Ok(file)
+}
+
+fn wait_for_lock(path: &Path, file: &File, patience: Duration) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => return Err(in_use(path)),
+            Err(TryLockError::Error(error)) => return Err(io_error(path, "it cannot be locked", error)),
+        }
     }
 }
 

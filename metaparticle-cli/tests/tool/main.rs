@@ -1,0 +1,8 @@
+//! The binary, on stores that real structs have written.
+
+mod copying;
+mod damage;
+mod exact;
+mod refused;
+mod support;
+mod viewing;
