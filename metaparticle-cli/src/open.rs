@@ -5,6 +5,9 @@ use metaparticle::{Durability, Store};
 
 use crate::failure::Failure;
 
+/// Everything is read once and in order, so that keeping more at hand gains nothing.
+const CACHE_BYTES: u64 = 16 << 20;
+
 fn given(url: Option<&str>) -> Result<&str, Failure> {
     let url = url.filter(|url| !url.is_empty());
     url.ok_or_else(|| Failure::usage("which store? Write --store URL, or set METAPARTICLE_STORE"))
@@ -25,7 +28,7 @@ pub(crate) fn or_new(url: Option<&str>) -> Result<Inspector, Failure> {
 }
 
 fn open(url: &str) -> Result<Inspector, Failure> {
-    let store = Store::builder(url).durability(Durability::Eventual).open()?;
+    let store = Store::builder(url).durability(Durability::Eventual).cache_bytes(CACHE_BYTES).open()?;
     Ok(Inspector::new(&store))
 }
 
