@@ -155,8 +155,8 @@ fn many_objects_come_back_in_constant_memory() {
         };
         assert!(status.success(), "{what}");
         eprintln!("{what}: {:.1} s, at most {peak} KiB", start.elapsed().as_secs_f64());
-        // sled's cache of 64 MiB is most of it, and does not grow with the store.
-        assert!(peak < 400 << 10, "{what} took {peak} KiB");
+        // Ours is a page of records. The rest is sled's: a cache, and from its opening on about 40 bytes for each object.
+        assert!(peak < (140 << 10) + 2 * objects / 20, "{what} took {peak} KiB");
     };
     measured("export", &["--store", &path, "export"], to(&lines));
     measured("import", &["--store", &new, "import", &lines], Stdio::null());
