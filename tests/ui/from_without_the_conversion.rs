@@ -2,10 +2,13 @@
 
 use metaparticle::persistent;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Years(u32);
+
 #[persistent]
 struct User {
     #[persistent(from = String)]
-    age: u32,
+    age: Years,
 }
 
 fn main() {}
