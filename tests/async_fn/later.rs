@@ -21,6 +21,8 @@ pub(crate) struct Calls {
     hold: Mutex<Hold>,
     before_commit: Mutex<Option<Hook>>,
     before_read: Mutex<Option<(Vec<u8>, Hook)>>,
+    /// What is called before a scan, and how many scans come before that one.
+    before_scan: Mutex<Option<(u32, Hook)>>,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -112,6 +114,22 @@ impl Calls {
         *self.before_read.lock().expect("no panic") = Some((key.into(), Box::new(f)));
     }
 
+    /// Calls `f` before a scan, after so many others.
+    pub(crate) fn before_scan(&self, others: u32, f: impl FnOnce() + Send + 'static) {
+        *self.before_scan.lock().expect("no panic") = Some((others, Box::new(f)));
+    }
+
+    fn scan_hook(&self) {
+        let hook = self.before_scan.lock().expect("no panic").take_if(|(others, _)| {
+            let is_next = *others == 0;
+            *others = others.saturating_sub(1);
+            is_next
+        });
+        if let Some((_, hook)) = hook {
+            hook();
+        }
+    }
+
     fn hook(&self, request: &Request<'_>) {
         let hook = if request.write.is_empty() {
             let mut before = self.before_read.lock().expect("no panic");
@@ -151,6 +169,7 @@ impl Engine for Later {
     }
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
         self.later(false, move || {
+            self.calls.scan_hook();
             self.calls.reads.fetch_add(1, Ordering::SeqCst);
             self.memory.scan(compare, range, limit)
         })

@@ -233,6 +233,38 @@ fn ranges_are_read_and_guarded() {
 }
 
 #[test]
+fn what_changes_between_two_pages_ends_the_attempt() {
+    let (store, calls) = Later::store();
+    store
+        .transaction(|tx| (0..300).try_for_each(|n| tx.insert(format!("{n:03}"), Counter { n, title: String::new() })))
+        .expect("prepares");
+    let other = store.clone();
+    let remove = move || drop(other.transaction(|tx| tx.remove::<Counter>("007")).expect("removes"));
+    calls.before_scan(1, remove);
+    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_secs(5));
+    let keys = store.transaction_async_with(options, |tx| {
+        let keys: Vec<String> = tx.keys::<Counter>(..).collect::<Result<_>>()?;
+        metaparticle::Ok((keys.len(), tx.attempt()))
+    });
+    assert_eq!(pollster::block_on(keys).expect("the second attempt sees it"), (299, 2));
+}
+
+#[test]
+fn the_error_of_conflicts_without_end_names_the_object() {
+    let (store, calls) = Later::store();
+    pollster::block_on(store.scope(increment("second"))).expect("increments");
+    let other = store.clone();
+    calls.before_read("third", move || drop(pollster::block_on(other.scope(increment("second"))).expect("increments")));
+    let options = metaparticle::TransactionOptions::new().attempts(1);
+    let read = store.transaction_async_with(options, |tx| {
+        let first = tx.get::<Counter>("first")?.n + tx.get::<Counter>("second")?.n;
+        metaparticle::Ok(first + tx.get::<Counter>("third")?.n)
+    });
+    let error = pollster::block_on(read).expect_err("it had one attempt");
+    assert!(error.is_conflict() && error.to_string().contains("Counter \"second\""), "{error}");
+}
+
+#[test]
 fn an_error_that_the_body_swallows_while_it_has_to_wait_is_not_taken_for_an_answer() {
     let (store, _) = Later::store();
     pollster::block_on(store.scope(increment("n"))).expect("increments");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::hot_keys::Turn;
-use super::log::Log;
+use super::log::{Log, suspended};
 use crate::durability::Durability;
 use crate::encoding::{Encoded, FieldSet, FieldWriter};
 use crate::engine::{Differs, Record, RecordKey, Request, Seen, Stamp};
@@ -281,7 +281,7 @@ impl Attempt {
     /// Whether the attempt can still come to something.
     pub(super) fn check(&self) -> Result<()> {
         if self.log.as_ref().is_some_and(Log::is_pending) {
-            return Err(Error::new(ErrorKind::Conflict, "the body is run again when the engine has answered"));
+            return Err(suspended());
         }
         let doom = self.state.borrow().doom.clone();
         match doom {

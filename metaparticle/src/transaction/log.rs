@@ -8,9 +8,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::durability::Durability;
-use crate::engine::Write;
 use crate::engine::{
-    Answer, CommitId, Differs, Engine, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp,
+    Answer, CommitId, Differs, Engine, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -41,6 +40,8 @@ struct Content {
     seen: Seen,
     durable_at: Stamp,
     pending: Option<Call>,
+    /// What the last request found changed. What was answered before it is answered again, and the next thing that is asked for
+    /// ends the attempt: by then it knows all objects that this is about.
     differs: Option<Differs>,
 }
 
@@ -58,7 +59,7 @@ impl Log {
     /// Has the future ask before the body is run on.
     pub(super) fn suspend(&self, call: Call) -> Error {
         self.content.borrow_mut().pending.get_or_insert(call);
-        Error::new(ErrorKind::Conflict, "the body is run again when the engine has answered")
+        suspended()
     }
 
     /// All keys that were read.
@@ -76,12 +77,13 @@ impl Log {
             let content = self.content.borrow();
             keys.iter().filter(|key| !content.records.contains_key(*key)).cloned().collect()
         };
-        if !missing.is_empty() && !self.ask_now(engine, &Call::Read(missing.clone()))? {
-            return Err(self.suspend(Call::Read(missing)));
+        let is_known = missing.is_empty();
+        if !is_known {
+            self.ask(engine, Call::Read(missing))?;
         }
         let content = self.content.borrow();
         let read = keys.iter().map(|key| content.records.get(key).cloned().flatten()).collect();
-        let differs = content.differs.clone().unwrap_or_default();
+        let differs = content.differs.clone().filter(|_| !is_known).unwrap_or_default();
         Ok(Reply { read, differs, version: None, stamp: content.seen.stamp, durable_at: content.durable_at })
     }
 
@@ -92,17 +94,17 @@ impl Log {
         if let Some(page) = find() {
             return Ok(page);
         }
-        if !self.ask_now(engine, &call)? {
-            return Err(self.suspend(call));
-        }
-        let differs = self.content.borrow().differs.clone();
-        match (find(), differs) {
-            (Some(page), None) => Ok(page),
-            (_, differs) => {
-                let (stamp, durable_at) = (Stamp(0), Stamp(0));
-                Ok(Page { records: Vec::new(), range: range.clone(), differs: differs.unwrap_or_default(), stamp, durable_at })
-            }
-        }
+        self.ask(engine, call.clone())?;
+        Ok(find().unwrap_or_else(|| {
+            let content = self.content.borrow();
+            let (differs, stamp) = (content.differs.clone().unwrap_or_default(), content.seen.stamp);
+            Page { records: Vec::new(), range: range.clone(), differs, stamp, durable_at: content.durable_at }
+        }))
+    }
+
+    /// Asks for something that is not known, unless it is known that the attempt cannot go on; an error, if the future has to wait.
+    fn ask(&self, engine: &dyn Engine, call: Call) -> Result<()> {
+        if self.content.borrow().differs.is_some() || self.ask_now(engine, &call)? { Ok(()) } else { Err(self.suspend(call)) }
     }
 
     /// Something on its own, if it was answered or is now.
@@ -126,35 +128,23 @@ impl Log {
     /// Asks; whether the engine has answered at once.
     fn ask_now(&self, engine: &dyn Engine, call: &Call) -> Result<bool> {
         let seen = std::mem::take(&mut self.content.borrow_mut().seen);
-        let answer = match call {
-            Call::Read(keys) => {
-                ready(engine.execute(request(&seen, keys, &[], CommitId(0)))).map(|reply| reply.map(Answered::Reply))
-            }
-            Call::Scan { range, limit, .. } => ready(engine.scan(&seen, range, *limit)).map(|page| page.map(Answered::Page)),
-            Call::Alone { compare, read, write, id } => {
-                ready(engine.execute(request(compare, read, write, *id))).map(|reply| reply.map(Answered::Reply))
-            }
+        let answered = match call.send(engine, &seen) {
+            Sent::Reply(answer) => ready(answer).map(|reply| reply.map(Answered::Reply)),
+            Sent::Page(answer) => ready(answer).map(|page| page.map(Answered::Page)),
         };
         self.content.borrow_mut().seen = seen;
-        match answer {
-            None => Ok(false),
-            Some(answered) => {
-                self.note(call.clone(), answered?);
-                Ok(true)
-            }
-        }
+        let Some(answered) = answered else { return Ok(false) };
+        self.note(call.clone(), answered?);
+        Ok(true)
     }
 
     /// Asks and waits, in the future.
     pub(super) async fn perform(&mut self, engine: &dyn Engine, call: Call) -> Result<()> {
         // Taken out, so that nothing but this is borrowed while it waits.
         let seen = std::mem::take(&mut self.content.get_mut().seen);
-        let answered = match &call {
-            Call::Read(keys) => wait(engine.execute(request(&seen, keys, &[], CommitId(0)))).await.map(Answered::Reply),
-            Call::Scan { range, limit, .. } => wait(engine.scan(&seen, range, *limit)).await.map(Answered::Page),
-            Call::Alone { compare, read, write, id } => {
-                wait(engine.execute(request(compare, read, write, *id))).await.map(Answered::Reply)
-            }
+        let answered = match call.send(engine, &seen) {
+            Sent::Reply(answer) => wait(answer).await.map(Answered::Reply),
+            Sent::Page(answer) => wait(answer).await.map(Answered::Page),
         };
         self.content.get_mut().seen = seen;
         self.note(call, answered?);
@@ -165,14 +155,12 @@ impl Log {
         let content = &mut *self.content.borrow_mut();
         match (call, answered) {
             (Call::Read(keys), Answered::Reply(reply)) => {
-                content.advance(reply.stamp, reply.durable_at, reply.differs);
-                for (key, record) in keys.into_iter().zip(reply.read) {
-                    content.add(key, record);
+                if content.advance(reply.stamp, reply.durable_at, reply.differs) {
+                    keys.into_iter().zip(reply.read).for_each(|(key, record)| content.add(key, record));
                 }
             }
             (call @ Call::Scan { with_objects, .. }, Answered::Page(page)) => {
-                content.advance(page.stamp, page.durable_at, page.differs.clone());
-                if !page.differs.is_empty() {
+                if !content.advance(page.stamp, page.durable_at, page.differs.clone()) {
                     return;
                 }
                 let keys = page.records.iter().map(|(key, _)| key.clone()).collect();
@@ -189,13 +177,15 @@ impl Log {
 }
 
 impl Content {
-    fn advance(&mut self, stamp: Stamp, durable_at: Stamp, differs: Differs) {
+    /// Notes how current everything is; whether all of it is.
+    fn advance(&mut self, stamp: Stamp, durable_at: Stamp, differs: Differs) -> bool {
         self.durable_at = self.durable_at.max(durable_at);
-        if differs.is_empty() {
-            self.seen.stamp = stamp;
-        } else {
+        if !differs.is_empty() {
             self.differs = Some(differs);
+            return false;
         }
+        self.seen.stamp = stamp;
+        true
     }
 
     fn add(&mut self, key: RecordKey, record: Option<Record>) {
@@ -211,7 +201,21 @@ enum Answered {
     Page(Page),
 }
 
+/// What the engine answers to a call.
+enum Sent<'a> {
+    Reply(Answer<'a, Reply>),
+    Page(Answer<'a, Page>),
+}
+
 impl Call {
+    fn send<'a>(&'a self, engine: &'a dyn Engine, seen: &'a Seen) -> Sent<'a> {
+        match self {
+            Self::Read(keys) => Sent::Reply(engine.execute(request(seen, keys, &[], CommitId(0)))),
+            Self::Scan { range, limit, .. } => Sent::Page(engine.scan(seen, range, *limit)),
+            Self::Alone { compare, read, write, id } => Sent::Reply(engine.execute(request(compare, read, write, *id))),
+        }
+    }
+
     /// Whether both ask for the same.
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
@@ -246,4 +250,9 @@ pub(super) async fn wait<T>(answer: Answer<'_, T>) -> Result<T> {
         Answer::Ready(result) => result,
         Answer::Later(future) | Answer::Committing(future) => future.await,
     }
+}
+
+/// What a body is told that has to be run again once the engine has answered.
+pub(super) fn suspended() -> Error {
+    Error::new(ErrorKind::Conflict, "the body is run again when the engine has answered")
 }
