@@ -239,7 +239,7 @@ fn what_changes_between_two_pages_ends_the_attempt() {
         .transaction(|tx| (0..300).try_for_each(|n| tx.insert(format!("{n:03}"), Counter { n, title: String::new() })))
         .expect("prepares");
     let other = store.clone();
-    let remove = move || drop(other.transaction(|tx| tx.remove::<Counter>("007")).expect("removes"));
+    let remove = move || assert!(other.transaction(|tx| tx.remove::<Counter>("007")).expect("removes"));
     calls.before_scan(1, remove);
     let options = metaparticle::TransactionOptions::new().timeout(Duration::from_secs(5));
     let keys = store.transaction_async_with(options, |tx| {
@@ -254,7 +254,9 @@ fn the_error_of_conflicts_without_end_names_the_object() {
     let (store, calls) = Later::store();
     pollster::block_on(store.scope(increment("second"))).expect("increments");
     let other = store.clone();
-    calls.before_read("third", move || drop(pollster::block_on(other.scope(increment("second"))).expect("increments")));
+    calls.before_read("third", move || {
+        assert_eq!(pollster::block_on(other.scope(increment("second"))).expect("increments"), 2);
+    });
     let options = metaparticle::TransactionOptions::new().attempts(1);
     let read = store.transaction_async_with(options, |tx| {
         let first = tx.get::<Counter>("first")?.n + tx.get::<Counter>("second")?.n;
