@@ -37,22 +37,25 @@ pub(crate) struct Schema {
     plan: Result<Plan, Misfit>,
     /// Fields of the schema that the struct does not read.
     unknown: Vec<usize>,
+    /// For each of its fields, the struct's field that is written there: the one of the same name and shape.
+    written: Vec<Option<usize>>,
 }
 
 impl Schema {
-    fn new(number: u32, stored: Vec<StoredField>, own: &StructShape) -> Self {
+    fn new(number: u32, stored: Vec<StoredField>, own: &StructShape, own_stored: &[StoredField]) -> Self {
         let plan = Plan::new(&stored, own);
         let unknown = plan.as_ref().map(|plan| plan.unread(stored.len())).unwrap_or_default();
-        Self { number, stored, plan, unknown }
+        let written = stored.iter().map(|field| own_stored.iter().position(|own| own == field)).collect();
+        Self { number, stored, plan, unknown, written }
     }
 
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Whether it has every field of the struct by its present name and shape, so that the struct can be written in it.
-    fn covers(&self, own: &[StoredField]) -> bool {
-        own.iter().all(|field| self.stored.contains(field))
+    /// Whether the struct of so many fields can be written in it.
+    fn covers(&self, own_fields: usize) -> bool {
+        (0..own_fields).all(|index| self.written.contains(&Some(index)))
     }
 }
 
@@ -86,6 +89,8 @@ struct Known {
     version: Option<Version>,
     record: SchemaRecord,
     schemas: Vec<Arc<Schema>>,
+    /// The one that the struct is written in, so that a commit need not look for it.
+    own: Option<Arc<Schema>>,
 }
 
 /// A type as one store knows it.
@@ -163,18 +168,18 @@ impl TypeInfo {
     ) -> Result<Vec<u8>> {
         let base = base.map(|bytes| self.read(bytes, engine, waiter)).transpose()?;
         let target = self.target_schema(base.as_ref().map(|base| &base.schema), engine, waiter)?;
-        let bytes_of = |stored: &StoredField| -> Option<&[u8]> {
-            match self.own_stored.iter().position(|own| own == stored) {
-                Some(index) if written.contains(index) => fields.field(index),
+        let bytes_of = |(stored, own): (&StoredField, &Option<usize>)| -> Option<&[u8]> {
+            match own {
+                Some(index) if written.contains(*index) => fields.field(*index),
                 // What the record has in another form is written anew.
-                Some(index) => base.as_ref().and_then(|base| base.as_is(index)).or_else(|| fields.field(index)),
+                Some(index) => base.as_ref().and_then(|base| base.as_is(*index)).or_else(|| fields.field(*index)),
                 None => {
                     let base = base.as_ref()?;
                     base.fields.field(base.schema.stored.iter().position(|known| known == stored)?)
                 }
             }
         };
-        let parts: Option<Vec<&[u8]>> = target.stored.iter().map(bytes_of).collect();
+        let parts: Option<Vec<&[u8]>> = target.stored.iter().zip(&target.written).map(bytes_of).collect();
         let parts = parts.ok_or_else(|| Error::new(ErrorKind::Encoding, "the object did not write all of its fields"))?;
         compose_record(target.number, &parts)
     }
@@ -182,13 +187,18 @@ impl TypeInfo {
     /// The schema to write a record in that followed `base`: the struct's own, but never without a field that the record has
     /// and the struct does not know.
     fn target_schema(&self, base: Option<&Arc<Schema>>, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Arc<Schema>> {
-        let mut stored = self.own_stored.clone();
-        if let Some(base) = base.filter(|base| !base.unknown.is_empty()) {
-            if base.covers(&self.own_stored) {
-                return Ok(base.clone());
+        let base = base.filter(|base| !base.unknown.is_empty());
+        match base {
+            Some(base) if base.covers(self.own_stored.len()) => return Ok(base.clone()),
+            Some(_) => {}
+            None => {
+                if let Some(own) = &self.known.read().own {
+                    return Ok(own.clone());
+                }
             }
-            stored.extend(base.unknown.iter().map(|at| base.stored[*at].clone()));
         }
+        let mut stored = self.own_stored.clone();
+        stored.extend(base.into_iter().flat_map(|base| base.unknown.iter().map(|at| base.stored[*at].clone())));
         let find = || self.known.read().schemas.iter().find(|schema| schema.stored == stored).cloned();
         for _ in 0..WRITE_ATTEMPTS {
             if let Some(schema) = find() {
@@ -232,10 +242,12 @@ impl TypeInfo {
 
     /// Takes over what the store has of the type.
     fn accept(&self, version: Option<Version>, content: SchemaRecord) {
-        let schema =
-            |(number, stored): (usize, &Vec<StoredField>)| Arc::new(Schema::new(number as u32, stored.clone(), &self.own));
-        let schemas = content.schemas.iter().enumerate().map(schema).collect();
-        *self.known.write() = Known { version, record: content, schemas };
+        let schema = |(number, stored): (usize, &Vec<StoredField>)| {
+            Arc::new(Schema::new(number as u32, stored.clone(), &self.own, &self.own_stored))
+        };
+        let schemas: Vec<_> = content.schemas.iter().enumerate().map(schema).collect();
+        let own = schemas.iter().find(|schema| schema.stored == self.own_stored).cloned();
+        *self.known.write() = Known { version, record: content, schemas, own };
     }
 
     /// Adds a schema, unless somebody else changes the list meanwhile; either way it is read again.
