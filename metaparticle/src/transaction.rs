@@ -2,9 +2,11 @@
 
 mod attempt;
 mod commit;
+mod fixed;
 mod hot_keys;
 mod lend;
 mod log;
+mod nested;
 mod options;
 mod outcome;
 mod run;

@@ -1,3 +1,5 @@
+//! Shapes of many types: traced, shown, stored, read by, compared and converted.
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 

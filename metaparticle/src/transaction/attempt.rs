@@ -5,11 +5,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
+use super::fixed::Fixed;
 use super::hot_keys::Turn;
 use super::log::{Log, suspended};
-use crate::durability::Durability;
 use crate::encoding::{Encoded, FieldSet, FieldWriter};
 use crate::engine::{Differs, Record, RecordKey, Request, Seen, Stamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,20 +16,6 @@ use crate::key::ObjectKey;
 use crate::persistent::Persistent;
 use crate::schema::TypeInfo;
 use crate::store::{Store, Waiter};
-
-/// What is the same for all attempts of a transaction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fixed {
-    pub(crate) name: &'static str,
-    pub(crate) now: SystemTime,
-    pub(crate) seed: u64,
-    /// As the store's clock shows it.
-    pub(crate) deadline: Duration,
-    /// How long to wait for a turn before going on without it.
-    pub(crate) courtesy: Duration,
-    pub(crate) durability: Durability,
-    pub(crate) read_only: bool,
-}
 
 /// One run of a body.
 pub(crate) struct Attempt {
@@ -55,11 +40,11 @@ pub(super) struct State {
     /// Set once the attempt cannot be committed any more, whatever its body returns.
     pub(super) doom: Option<Doom>,
     /// What to put back if a nested function fails.
-    undo: Vec<(usize, Current)>,
-    effects: Vec<Effect>,
+    pub(super) undo: Vec<(usize, Current)>,
+    pub(super) effects: Vec<Effect>,
     random: fastrand::Rng,
     /// How many functions are nested in the outermost one.
-    nesting: usize,
+    pub(super) nesting: usize,
     /// The nesting at which a panic cut short a change of an object.
     pub(super) interrupted: Option<(usize, String)>,
     /// The queues that this attempt is at the head of.
@@ -469,64 +454,14 @@ impl State {
         slot.generation += 1;
         self.undo.push((index, before));
     }
-}
 
-/// A nested function: undone when dropped, unless it is kept.
-pub(super) struct Nested<'a> {
-    attempt: &'a Attempt,
-    undo: usize,
-    effects: usize,
-    nesting: usize,
-    kept: bool,
-}
-
-impl<'a> Nested<'a> {
-    pub(super) fn new(attempt: &'a Attempt) -> Self {
-        let mut state = attempt.state.borrow_mut();
-        state.nesting += 1;
-        Self { attempt, undo: state.undo.len(), effects: state.effects.len(), nesting: state.nesting, kept: false }
-    }
-
-    /// Whether the function has changed anything.
-    pub(super) fn has_changes(&self) -> bool {
-        self.attempt.state.borrow().undo.len() > self.undo
-    }
-
-    pub(super) fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Nested<'_> {
-    fn drop(&mut self) {
-        let mut state = self.attempt.state.borrow_mut();
-        let state = &mut *state;
-        state.nesting -= 1;
-        if self.kept {
-            return;
-        }
-        for (index, before) in state.undo.drain(self.undo..).rev() {
-            state.slots[index].current = before;
-            state.slots[index].generation += 1;
-        }
-        state.effects.truncate(self.effects);
-        // What the panic cut short is undone now.
-        if state.interrupted.as_ref().is_some_and(|(nesting, _)| *nesting >= self.nesting) {
-            state.interrupted = None;
-        }
-    }
-}
-
-impl State {
     pub(super) fn interrupt(&mut self, object: String) {
         let nesting = self.nesting;
         if self.interrupted.as_ref().is_none_or(|(other, _)| *other > nesting) {
             self.interrupted = Some((nesting, object));
         }
     }
-}
 
-impl State {
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }

@@ -201,11 +201,7 @@ impl Attempt {
     }
 
     pub(super) fn check_deadline(&self) -> Result<()> {
-        if self.store.clock().now() < self.fixed().deadline {
-            return Ok(());
-        }
-        let message = format!("`{}` took longer than its timeout; nothing was written", self.fixed().name);
-        Err(Error::new(ErrorKind::Timeout, message))
+        if self.fixed().left(self.store.clock()).is_zero() { Err(self.fixed().too_late()) } else { Ok(()) }
     }
 
     /// Puts the attempt on top of what others have committed meanwhile, if nothing that its body has read is changed by it.

@@ -5,9 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Conflict, Doom, Fixed, Nested};
+use super::attempt::{Attempt, Conflict, Doom};
 use super::commit::Committed;
+use super::fixed::Fixed;
 use super::hot_keys::Turn;
+use super::nested::Nested;
 use super::options::{RetryPolicy, TransactionOptions};
 use super::outcome::Outcome;
 use crate::engine::RecordKey;
@@ -115,29 +117,20 @@ impl<'a> Transaction<'a> {
         if self.hot.is_empty() {
             return Ok(None);
         }
-        Ok(self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), self.patience()))
+        Ok(self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), self.fixed.patience(self.store.clock())))
     }
 
     /// How long to wait before attempt `number`, if there is to be one.
     pub(super) fn wait_before(&mut self, number: u32, conflict: Conflict) -> Result<Duration> {
         self.store.counters().conflicted();
-        if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) || self.left().is_zero() {
+        let left = self.fixed.left(self.store.clock());
+        if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) || left.is_zero() {
             return Err(self.gave_up(number - 1, &conflict));
         }
         self.hot.extend(conflict.keys.iter().cloned());
         self.last_conflict = Some(conflict);
         let bound = self.retry.backoff_bound(number);
-        Ok(if bound.is_zero() { bound } else { self.store.random_below(bound).min(self.left()) })
-    }
-
-    /// How much time is left.
-    pub(super) fn left(&self) -> Duration {
-        self.fixed.deadline.saturating_sub(self.store.clock().now())
-    }
-
-    /// How long to wait for a turn.
-    pub(super) fn patience(&self) -> Duration {
-        self.fixed.courtesy.min(self.left())
+        Ok(if bound.is_zero() { bound } else { self.store.random_below(bound).min(left) })
     }
 
     /// A transaction that ran out of time after a conflict failed because of the conflict.

@@ -9,8 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Doom, Effect, Ended, Fixed};
+use super::attempt::{Attempt, Doom, Effect, Ended};
 use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
+use super::fixed::Fixed;
 use super::hot_keys::Turn;
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
@@ -45,7 +46,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
             store.clock().delay(pause).await;
         }
         if !transaction.hot.is_empty() {
-            let patience = transaction.patience();
+            let patience = transaction.fixed.patience(store.clock());
             turn = within(store.clock(), patience, store.hot_keys().clone().turn(transaction.hot.clone())).await;
         }
     }
@@ -87,7 +88,7 @@ impl AsyncAttempt<'_> {
                 Ran::Asks(asked, so_far, held) => (call, log, turn) = (asked, so_far, held),
             }
             if self.left().is_zero() {
-                return Next::Fail(self.too_late());
+                return Next::Fail(self.fixed.too_late());
             }
             if log.is_empty() {
                 turn = self.queue(turn, &call).await;
@@ -139,26 +140,21 @@ impl AsyncAttempt<'_> {
         if turn.is_some() || hot.is_empty() {
             return turn;
         }
-        within(self.store.clock(), self.fixed.courtesy.min(self.left()), queues.clone().turn(hot)).await
+        within(self.store.clock(), self.fixed.patience(self.store.clock()), queues.clone().turn(hot)).await
     }
 
     async fn perform(&self, log: &mut Log, call: Call) -> Result<()> {
         let performed = within(self.store.clock(), self.left(), log.perform(self.store.engine(), call)).await;
-        performed.unwrap_or_else(|| Err(self.too_late()))
+        performed.unwrap_or_else(|| Err(self.fixed.too_late()))
     }
 
     fn left(&self) -> Duration {
-        self.fixed.deadline.saturating_sub(self.store.clock().now())
-    }
-
-    fn too_late(&self) -> Error {
-        let message = format!("`{}` took longer than its timeout; nothing was written", self.fixed.name);
-        Error::new(ErrorKind::Timeout, message)
+        self.fixed.left(self.store.clock())
     }
 
     async fn durable(&self, stamp: Stamp) -> Result<()> {
         let durable = within(self.store.clock(), self.left(), wait(self.store.engine().durable(stamp))).await;
-        durable.unwrap_or_else(|| Err(self.too_late())).map_err(|error| unconfirmed(self.fixed.name, error))
+        durable.unwrap_or_else(|| Err(self.fixed.too_late())).map_err(|error| unconfirmed(self.fixed.name, error))
     }
 
     /// As `Attempt::commit`.
@@ -210,7 +206,7 @@ impl AsyncAttempt<'_> {
         let handed_over = matches!(answer, Answer::Committing(_));
         let reply = within(self.store.clock(), self.left(), wait(answer)).await;
         ended.state.seen = compare;
-        let late = || if handed_over { unconfirmed_commit() } else { self.too_late() };
+        let late = || if handed_over { unconfirmed_commit() } else { self.fixed.too_late() };
         reply.unwrap_or_else(|| Err(late())).map_err(|error| within_function(self.fixed.name, error))
     }
 }

@@ -1,0 +1,38 @@
+//! What is the same for all attempts of a transaction.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Clock;
+use crate::durability::Durability;
+use crate::error::{Error, ErrorKind};
+
+/// What is the same for all attempts of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed {
+    pub(crate) name: &'static str,
+    pub(crate) now: SystemTime,
+    pub(crate) seed: u64,
+    /// As the store's clock shows it.
+    pub(crate) deadline: Duration,
+    /// How long to wait for a turn before going on without it.
+    pub(crate) courtesy: Duration,
+    pub(crate) durability: Durability,
+    pub(crate) read_only: bool,
+}
+
+impl Fixed {
+    /// How much time is left.
+    pub(super) fn left(&self, clock: &dyn Clock) -> Duration {
+        self.deadline.saturating_sub(clock.now())
+    }
+
+    /// How long to wait for a turn.
+    pub(super) fn patience(&self, clock: &dyn Clock) -> Duration {
+        self.courtesy.min(self.left(clock))
+    }
+
+    /// The error of a transaction whose deadline has passed before its commit.
+    pub(super) fn too_late(&self) -> Error {
+        Error::new(ErrorKind::Timeout, format!("`{}` took longer than its timeout; nothing was written", self.name))
+    }
+}

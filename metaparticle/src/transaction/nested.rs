@@ -1,0 +1,49 @@
+//! A function that is nested in a transaction: what it has done, to undo only that if it fails.
+
+use super::attempt::Attempt;
+
+/// A nested function: undone when dropped, unless it is kept.
+pub(super) struct Nested<'a> {
+    attempt: &'a Attempt,
+    undo: usize,
+    effects: usize,
+    nesting: usize,
+    kept: bool,
+}
+
+impl<'a> Nested<'a> {
+    pub(super) fn new(attempt: &'a Attempt) -> Self {
+        let mut state = attempt.state.borrow_mut();
+        state.nesting += 1;
+        Self { attempt, undo: state.undo.len(), effects: state.effects.len(), nesting: state.nesting, kept: false }
+    }
+
+    /// Whether the function has changed anything.
+    pub(super) fn has_changes(&self) -> bool {
+        self.attempt.state.borrow().undo.len() > self.undo
+    }
+
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        let mut state = self.attempt.state.borrow_mut();
+        let state = &mut *state;
+        state.nesting -= 1;
+        if self.kept {
+            return;
+        }
+        for (index, before) in state.undo.drain(self.undo..).rev() {
+            state.slots[index].current = before;
+            state.slots[index].generation += 1;
+        }
+        state.effects.truncate(self.effects);
+        // What the panic cut short is undone now.
+        if state.interrupted.as_ref().is_some_and(|(nesting, _)| *nesting >= self.nesting) {
+            state.interrupted = None;
+        }
+    }
+}
