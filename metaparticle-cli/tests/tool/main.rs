@@ -3,6 +3,7 @@
 mod copying;
 mod damage;
 mod exact;
+mod flipped;
 mod refused;
 mod support;
 mod viewing;
