@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use metaparticle::{Durability, Store, Tx};
 
+use metaparticle_tests::servers;
+
 use super::support::{Account, beside, command, done, fails, filled, put, records, run, text};
 
 #[test]
@@ -20,6 +22,42 @@ fn a_copy_has_the_same_records() {
     assert!(line.contains(&format!("\"equal\":{count},\"verified\":{count}")), "{line}");
     // To another engine.
     assert!(done(&["copy", &path, "memory:"]).contains(&format!("{count} verified")));
+}
+
+/// As when a service outgrows one process.
+fn there_and_back(engine: &str) {
+    if !servers::is_there(engine, "a copy to a server and back") {
+        return;
+    }
+    let server = servers::shared(engine).expect("the server is there");
+    let (_folder, path) = filled();
+    let (url, back) = (server.new_url(), beside(&path, "back"));
+    let count = records(&path).len();
+    let all = format!("{count} copied, 0 replaced, 0 were equal; {count} verified");
+    assert_eq!(done(&["copy", &path, &url]).trim(), all);
+    assert!(done(&["--store", &url, "check"]).trim_end().ends_with(" 0 damaged"));
+    assert_eq!(done(&["--store", &url, "export"]), done(&["--store", &path, "export"]));
+    let ann = |store: &str| {
+        let store = Store::open(store).expect("opens");
+        store.transaction(|tx| Ok::<_, metaparticle::Error>(tx.get::<Account>("ann")?.balance)).expect("reads")
+    };
+    assert_eq!(ann(&url), ann(&path));
+    assert_eq!(done(&["copy", &url, &back]).trim(), all);
+    assert!(records(&path) == records(&back));
+    // What was changed there is asked about, like anything else that would be lost.
+    done(&["--store", &url, "set", "Account", "ann", "balance=77"]);
+    assert!(fails(2, &["copy", &path, &url]).contains("1 with other values"));
+    assert_eq!(ann(&url), 77);
+}
+
+#[test]
+fn a_store_is_moved_to_postgresql_and_back() {
+    there_and_back("postgres");
+}
+
+#[test]
+fn a_store_is_moved_to_redis_and_back() {
+    there_and_back("redis");
 }
 
 #[test]
