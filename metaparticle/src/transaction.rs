@@ -3,6 +3,8 @@
 mod attempt;
 mod commit;
 mod fixed;
+mod gate;
+mod group;
 mod hot_keys;
 mod lend;
 mod log;
@@ -18,6 +20,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 pub(crate) use self::attempt::Attempt;
+pub(crate) use self::group::Groups;
 pub(crate) use self::hot_keys::HotKeys;
 pub(crate) use self::lend::Taken;
 pub(crate) use self::log::Log;

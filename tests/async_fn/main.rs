@@ -1,6 +1,7 @@
 //! Transactional functions that are `async fn`: on several executors, and on engines that answer at once and later.
 
 mod dropped;
+mod group;
 mod later;
 
 use std::future::Future;
@@ -276,10 +277,9 @@ fn an_error_that_the_body_swallows_while_it_has_to_wait_is_not_taken_for_an_answ
 
 #[test]
 fn disjoint_accessor_changes_rebase_without_a_rerun() {
-    let (store, calls) = Later::store();
+    let (store, other, calls) = Later::two_stores();
     pollster::block_on(store.scope(increment("n"))).expect("increments");
-    let other = store.clone();
-    // After the body has run and before its commit is sent, somebody changes another field.
+    // After the body has run and before its commit is sent, another process changes another field.
     calls.before_commit(move || {
         other
             .transaction(|tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.set_title("new".to_owned())))

@@ -126,25 +126,21 @@ fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
     let mut server = Server::start(engine);
     let store = Store::builder(server.new_url()).timeout(Duration::from_secs(25)).open().expect("a store opens");
     let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
-    let reached = |n| {
-        while answered.load(Ordering::Relaxed) < n {
-            std::thread::yield_now()
+    let calls = || {
+        while answered.load(Ordering::Relaxed) < 400 {
+            match store.run(|| increment("n")) {
+                Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
+                Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
+                Err(error) => panic!("{error:?}"),
+            };
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while answered.load(Ordering::Relaxed) < 400 {
-                    match store.run(|| increment("n")) {
-                        Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
-                        Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
-                        Err(error) => panic!("{error:?}"),
-                    };
-                }
-            });
-        }
+        let callers = [scope.spawn(calls), scope.spawn(calls)];
         for crash in 1..=3 {
-            reached(crash * 100);
+            while answered.load(Ordering::Relaxed) < crash * 100 && !callers.iter().any(|caller| caller.is_finished()) {
+                std::thread::yield_now();
+            }
             server.crash_and_restart();
         }
     });

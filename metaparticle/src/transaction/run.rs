@@ -161,7 +161,11 @@ impl<'a> Transaction<'a> {
         };
         if !out.is_success() {
             // The error may tell of what was read, so it is held back like any result.
-            return Next::Return(attempt.output_gate().map_or_else(Out::from_error, |()| out));
+            return match attempt.finish_reading(true) {
+                Ok(Committed::Done) => Next::Return(out),
+                Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
+                Err(error) => Next::Return(Out::from_error(error)),
+            };
         }
         match attempt.commit() {
             Ok(Committed::Done) => {

@@ -12,13 +12,15 @@ use super::Tx;
 use super::attempt::{Attempt, Doom, Effect, Ended};
 use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
 use super::fixed::Fixed;
+use super::gate::{Grouped, Sent};
+use super::group::{Group, is_of_one_object};
 use super::hot_keys::Turn;
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
 use super::outcome::Outcome;
 use super::run::{Next, Transaction, judge, run_body, run_nested, running};
 use crate::clock::Clock;
-use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Stamp, Write};
+use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Store, unconfirmed_commit};
 
@@ -76,6 +78,7 @@ impl AsyncAttempt<'_> {
         self.store.counters().attempted();
         let (mut log, mut turn) = (Log::default(), turn);
         if !known.is_empty()
+            && !log.read_from_group(self.store, known)
             && let Err(error) = self.perform(&mut log, Call::Read(std::mem::take(known))).await
         {
             return Next::Fail(error);
@@ -104,8 +107,11 @@ impl AsyncAttempt<'_> {
         };
         if !out.is_success() {
             // The error may tell of what was read, so it is held back like any result.
-            let stamp = ended.state.durable_at;
-            return Next::Return(self.durable(stamp).await.map_or_else(Out::from_error, |()| out));
+            return match self.finish_reading(ended, true).await {
+                Ok((_, Committed::Done)) => Next::Return(out),
+                Ok((_, Committed::Conflict(conflict))) => Next::RunAgain(conflict),
+                Err(error) => Next::Return(Out::from_error(error)),
+            };
         }
         match self.commit(ended).await {
             Ok((Committed::Done, effects)) => {
@@ -161,30 +167,42 @@ impl AsyncAttempt<'_> {
     async fn commit(&self, mut ended: Ended) -> Result<(Committed, Vec<Effect>)> {
         let mut round = 0;
         while round <= REBASES {
-            let (prepared, waits);
-            (ended, prepared, waits) = on_attempt(ended, |attempt| (attempt.prepare(round), attempt.waits_for_disk()));
+            let prepared;
+            (ended, prepared) = on_attempt(ended, |attempt| attempt.prepare(round));
             if let Some(call) = ended.log.take_pending() {
                 self.perform(&mut ended.log, call).await?;
                 continue;
             }
+            let (committed, sent);
             let Some(write) = prepared? else {
-                ended.state.turn = None;
-                if waits {
-                    self.durable(ended.state.durable_at).await?;
-                }
-                return Ok((Committed::Done, ended.state.take_effects()));
+                let waits = ended.state.waits_for_disk(&self.fixed);
+                (ended, committed) = self.finish_reading(ended, waits).await?;
+                return Ok((committed, ended.state.take_effects()));
             };
-            let reply = self.send(&mut ended, &write).await?;
+            (ended, sent) = self.send(ended, &write).await?;
+            let reply = match sent {
+                Sent::Reply(reply) => reply,
+                Sent::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
+                Sent::Joined(group) => {
+                    let grouped;
+                    (ended, grouped) = self.finish_with(&group, ended).await?;
+                    match grouped {
+                        Grouped::Done => return Ok((Committed::Done, ended.state.take_effects())),
+                        Grouped::Differs(reply) => reply,
+                        Grouped::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
+                    }
+                }
+            };
             if reply.differs.is_empty() {
-                (ended, ..) = on_attempt(ended, |attempt| (attempt.written(), ()));
-                match waits {
+                (ended, ()) = on_attempt(ended, Attempt::written);
+                match ended.state.waits_for_disk(&self.fixed) {
                     true => self.durable(reply.durable_at).await.map_err(|error| commit_is_open(self.fixed.name, error))?,
                     false => self.store.flush_at_exit(reply.durable_at),
                 }
                 return Ok((Committed::Done, ended.state.take_effects()));
             }
             let conflict;
-            (ended, conflict, ..) = on_attempt(ended, |attempt| (attempt.rebase_or_conflict(&reply, round), ()));
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.rebase_or_conflict(&reply, round));
             if let Some(call) = ended.log.take_pending() {
                 // A schema that is not known yet; the reply is asked for again.
                 self.perform(&mut ended.log, call).await?;
@@ -198,11 +216,73 @@ impl AsyncAttempt<'_> {
         Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
     }
 
-    async fn send(&self, ended: &mut Ended, write: &[Write]) -> Result<Reply> {
+    /// As `Attempt::finish_reading`.
+    async fn finish_reading(&self, mut ended: Ended, wait: bool) -> Result<(Ended, Committed)> {
+        ended.state.turn = None;
+        if let Some(gate) = ended.state.gate.take() {
+            let outcome = within(self.store.clock(), self.left(), gate.group.outcome()).await;
+            let outcome = outcome.ok_or_else(|| self.fixed.too_late())?;
+            let mut conflict;
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.read_from(&gate, &outcome));
+            if conflict.is_none() && gate.was_sent {
+                let compared = self.ask(&mut ended, &[], CommitId(0)).await?;
+                if !compared.differs.is_empty() {
+                    (ended, conflict) = on_attempt(ended, |attempt| Some(attempt.conflict(&compared.differs)));
+                }
+            }
+            if let Some(conflict) = conflict {
+                return Ok((ended, Committed::Conflict(conflict)));
+            }
+        }
+        if wait {
+            self.durable(ended.state.durable_at).await?;
+        }
+        Ok((ended, Committed::Done))
+    }
+
+    /// As `Attempt::finish_with`.
+    async fn finish_with(&self, group: &Group, mut ended: Ended) -> Result<(Ended, Grouped)> {
+        ended.state.turn = None;
+        let outcome = within(self.store.clock(), self.left(), group.outcome()).await;
+        let (ended, grouped) = on_attempt(ended, |attempt| attempt.grouped(group, outcome));
+        Ok((ended, grouped?))
+    }
+
+    /// As `Attempt::send`.
+    async fn send(&self, mut ended: Ended, write: &[Write]) -> Result<(Ended, Sent)> {
         let id = CommitId(self.store.random_id());
+        if is_of_one_object(&ended.state.seen, write) {
+            let at_once = match self.store.engine().execute(self.request(&ended.state.seen, write, id)) {
+                Answer::Ready(reply) => Some(reply?),
+                Answer::Later(_) | Answer::Committing(_) => None,
+            };
+            if let Some(reply) = at_once {
+                return Ok((ended, Sent::Reply(reply)));
+            }
+            let (ended, sent) = on_attempt(ended, |attempt| attempt.join_group(write));
+            let sent = sent.ok_or_else(|| Error::new(ErrorKind::Engine, "a commit of one object has no group"))?;
+            return Ok((ended, sent));
+        }
+        if let Some(gate) = ended.state.gate.take() {
+            let outcome = within(self.store.clock(), self.left(), gate.group.outcome()).await;
+            let outcome = outcome.ok_or_else(|| self.fixed.too_late())?;
+            let conflict;
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.settled(&gate, &outcome));
+            if let Some(conflict) = conflict {
+                return Ok((ended, Sent::Conflict(conflict)));
+            }
+        }
+        let reply = self.ask(&mut ended, write, id).await?;
+        Ok((ended, Sent::Reply(reply)))
+    }
+
+    fn request<'a>(&self, compare: &'a Seen, write: &'a [Write], id: CommitId) -> Request<'a> {
+        Request { compare, read: &[], write, id, durability: self.fixed.durability }
+    }
+
+    async fn ask(&self, ended: &mut Ended, write: &[Write], id: CommitId) -> Result<Reply> {
         let compare = std::mem::take(&mut ended.state.seen);
-        let request = Request { compare: &compare, read: &[], write, id, durability: self.fixed.durability };
-        let answer = self.store.engine().execute(request);
+        let answer = self.store.engine().execute(self.request(&compare, write, id));
         let handed_over = matches!(answer, Answer::Committing(_));
         let reply = within(self.store.clock(), self.left(), wait(answer)).await;
         ended.state.seen = compare;
@@ -212,10 +292,10 @@ impl AsyncAttempt<'_> {
 }
 
 /// Calls `f` on the attempt again, within one poll.
-fn on_attempt<R, S>(ended: Ended, f: impl FnOnce(&Attempt) -> (R, S)) -> (Ended, R, S) {
+fn on_attempt<R>(ended: Ended, f: impl FnOnce(&Attempt) -> R) -> (Ended, R) {
     let attempt = Attempt::resume(ended);
-    let (result, second) = f(&attempt);
-    (attempt.end(), result, second)
+    let result = f(&attempt);
+    (attempt.end(), result)
 }
 
 /// The future's result, or `None` if it takes longer.

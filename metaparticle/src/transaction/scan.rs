@@ -102,6 +102,9 @@ impl Attempt {
         let page = match self.log() {
             Some(log) => log.scan(engine, range, PAGE, with_objects),
             None => {
+                if let Some(conflict) = self.settle_gate()? {
+                    self.check_differs(&conflict.differs())?;
+                }
                 let state = self.state.borrow();
                 self.waiter().wait(engine.scan(&state.seen, range, PAGE))
             }
