@@ -11,6 +11,7 @@ mod log;
 mod nested;
 mod options;
 mod outcome;
+mod pace;
 mod run;
 mod run_async;
 mod scan;

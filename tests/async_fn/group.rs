@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 
-use metaparticle::{Result, Store, Tx, transactional};
+use metaparticle::{Ref, Result, Store, Tx, transactional};
 
 use crate::later::{Calls, Later};
 use crate::{Counter, count, increment, many_threads};
@@ -124,11 +125,17 @@ fn fields_that_others_do_not_change_are_rebased_as_a_group_too() {
     assert_eq!(store.transaction(read).expect("reads"), (6, "new".to_owned()));
 }
 
+/// Only reads, but nobody knows that beforehand. (Functions that are `read_only` ask the engine.)
+#[transactional]
+async fn look(counter: Ref<Counter>) -> Result<u64> {
+    Ok(counter.n)
+}
+
 #[test]
 fn nothing_is_told_of_a_commit_that_fails() {
     let (store, other, calls) = Later::two_stores();
     let increments = held(&store, &calls, 1);
-    let count = started(&store, count("n"));
+    let count = started(&store, look("n"));
     let change = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n = 100);
     calls.before_commit(move || other.transaction(change).expect("changes"));
     calls.release_all();
@@ -163,13 +170,61 @@ fn what_another_process_has_changed_since_a_commit_is_seen_although_its_answer_i
     calls.after_commit(move || {
         assert_eq!(pollster::block_on(other.scope(increment("n"))).expect("increments"), 2);
         // It begins after the other has returned.
-        let mut count: Running<u64> = Box::pin(of_store.scope(count("n")));
+        let mut count: Running<u64> = Box::pin(of_store.scope(look("n")));
         wait(&mut count);
         *begun.lock().expect("no panic") = Some(count);
     });
     assert_eq!(pollster::block_on(store.scope(increment("n"))).expect("increments"), 1);
     let count = counting.lock().expect("no panic").take().expect("it has begun");
     assert_eq!(pollster::block_on(count).expect("counts"), 2);
+}
+
+#[test]
+fn a_panic_because_of_a_commit_that_fails_is_not_given_out() {
+    let (store, other, calls) = Later::two_stores();
+    let increments = held(&store, &calls, 1);
+    let panicking = store.clone();
+    let panics = |tx: &Tx| {
+        let n = tx.get::<Counter>("n")?.n;
+        assert!(n >= 100, "there were {n}");
+        Ok(n)
+    };
+    let mut panicking: Running<u64> = Box::pin(async move { panicking.transaction_async(panics).await });
+    wait(&mut panicking);
+    let change = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n = 100);
+    calls.before_commit(move || other.transaction(change).expect("changes"));
+    calls.release_all();
+    assert!(pollster::block_on(panicking).expect("it does not panic any more") >= 100);
+    drop(increments);
+    // A panic because of what is so goes on.
+    let late = catch_unwind(AssertUnwindSafe(|| {
+        pollster::block_on(store.transaction_async(|tx| -> Result<()> { panic!("{}", tx.get::<Counter>("n")?.n) }))
+    }));
+    assert!(late.is_err());
+}
+
+#[test]
+fn what_another_process_has_changed_between_two_calls_is_seen() {
+    let (store, other, _) = Later::two_stores();
+    for n in 0..20 {
+        assert_eq!(pollster::block_on(store.scope(increment("n"))).expect("increments"), 2 * n + 1);
+        assert_eq!(pollster::block_on(other.scope(look("n"))).expect("looks"), 2 * n + 1);
+        assert_eq!(pollster::block_on(other.scope(increment("n"))).expect("increments"), 2 * n + 2);
+        assert_eq!(pollster::block_on(store.scope(look("n"))).expect("looks"), 2 * n + 2);
+        assert_eq!(counted(&store), 2 * n + 2);
+    }
+}
+
+#[test]
+fn a_store_ends_although_commits_were_given_up() {
+    let (store, calls) = Later::store();
+    let all = held(&store, &calls, 3);
+    drop(all);
+    calls.release_all();
+    pollster::block_on(store.scope(increment("other"))).expect("increments");
+    let engine = Arc::downgrade(&calls);
+    drop((store, calls));
+    assert!(engine.upgrade().is_none(), "something still has the engine");
 }
 
 #[test]

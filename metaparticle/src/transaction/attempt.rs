@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) durable_at: Stamp,
     /// Nor before this is committed.
     pub(super) gate: Option<Gate>,
+    /// What the first object that is read is known to be.
+    pub(super) fresh: Option<Fresh>,
     /// Set once the attempt cannot be committed any more, whatever its body returns.
     pub(super) doom: Option<Doom>,
     /// What to put back if a nested function fails.
@@ -72,7 +74,14 @@ pub(super) enum Doom {
 pub(crate) struct Conflict {
     pub(super) keys: Vec<RecordKey>,
     pub(super) objects: Vec<String>,
+    /// Whether a group has failed: all of its members run again as the next group, without queueing for each other.
+    pub(super) at_once: bool,
+    /// What the one object is instead, if that is known.
+    pub(super) fresh: Option<Fresh>,
 }
+
+/// An object as it was when a commit of it failed.
+pub(super) type Fresh = (RecordKey, Option<Record>);
 
 /// An attempt whose body has ended; it can go to another thread.
 pub(super) struct Ended {
@@ -136,6 +145,7 @@ impl Attempt {
             seen: Seen::default(),
             durable_at: Stamp(0),
             gate: None,
+            fresh: None,
             doom: None,
             undo: Vec::new(),
             effects: Vec::new(),
@@ -255,7 +265,9 @@ impl Attempt {
                 reply
             }
             None => {
-                self.queue_for_hot_keys(&missing);
+                if !self.has_group(&read) {
+                    self.queue_for_hot_keys(&missing);
+                }
                 self.read_now(&read)
             }
         };
@@ -302,7 +314,7 @@ impl Attempt {
         if !differs.ranges.is_empty() {
             objects.push("the objects in a range of keys".to_owned());
         }
-        Conflict { keys, objects }
+        Conflict { keys, objects, at_once: false, fresh: None }
     }
 
     pub(super) fn doom(&self, doom: Doom) {
@@ -424,6 +436,10 @@ impl Attempt {
 }
 
 impl Conflict {
+    pub(super) fn of_group(self, fresh: Option<Fresh>) -> Self {
+        Self { at_once: true, fresh, ..self }
+    }
+
     /// The same as an engine would say it.
     pub(super) fn differs(&self) -> Differs {
         Differs { records: self.keys.iter().map(|key| (key.clone(), None)).collect(), ranges: Vec::new() }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
-use super::gate::{Grouped, Sent};
+use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
 use crate::encoding::FieldSet;
 use crate::engine::{Answer, CommitId, Engine, Record, RecordKey, Reply, Request, Stamp, Write};
@@ -36,11 +36,12 @@ impl Attempt {
     pub(super) fn commit(&self) -> Result<Committed> {
         for round in 0..=REBASES {
             let Some(write) = self.prepare(round)? else { return self.finish_reading(self.waits_for_disk()) };
-            let reply = match self.send(&write)? {
-                Sent::Reply(reply) => reply,
+            let (reply, origin) = match self.send(&write)? {
+                Sent::Reply(reply) => (reply, Origin::Engine),
+                Sent::Behind(reply) => (reply, Origin::Ahead),
                 Sent::Joined(group) => match self.finish_with(&group)? {
                     Grouped::Done => return Ok(Committed::Done),
-                    Grouped::Differs(reply) => reply,
+                    Grouped::Differs(reply) => (reply, Origin::Group),
                     Grouped::Conflict(conflict) => return Ok(Committed::Conflict(conflict)),
                 },
                 Sent::Conflict(conflict) => return Ok(Committed::Conflict(conflict)),
@@ -49,7 +50,7 @@ impl Attempt {
                 self.written();
                 return self.finish_writing(reply.durable_at);
             }
-            if let Some(conflict) = self.rebase_or_conflict(&reply, round)? {
+            if let Some(conflict) = self.rebase_or_conflict(&reply, origin, round)? {
                 return Ok(Committed::Conflict(conflict));
             }
         }
@@ -77,9 +78,14 @@ impl Attempt {
     }
 
     /// What the commit is in conflict with, if it cannot be put on top of what others have committed.
-    pub(super) fn rebase_or_conflict(&self, reply: &Reply, round: u32) -> Result<Option<Conflict>> {
+    pub(super) fn rebase_or_conflict(&self, reply: &Reply, origin: Origin, round: u32) -> Result<Option<Conflict>> {
         if round == REBASES || !self.rebase(reply)? {
-            return Ok(Some(self.conflict(&reply.differs)));
+            let conflict = self.conflict(&reply.differs);
+            return Ok(Some(match origin {
+                Origin::Engine => conflict,
+                Origin::Group => conflict.of_group(reply.differs.records.first().cloned()),
+                Origin::Ahead => conflict.of_group(None),
+            }));
         }
         self.store.counters().rebased();
         Ok(None)

@@ -13,8 +13,21 @@ use crate::store::unconfirmed_commit;
 pub(super) enum Sent {
     Reply(Reply),
     Joined(Arc<Group>),
+    /// Not sent: what it is based on will be something else.
+    Behind(Reply),
     /// Not sent: what it is based on is not so.
     Conflict(Conflict),
+}
+
+/// Where it is known from that a commit cannot be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// The engine's answer to this commit.
+    Engine,
+    /// The engine's answer to its group.
+    Group,
+    /// A group that goes ahead, and may fail yet.
+    Ahead,
 }
 
 /// What has become of a commit that joined a group.
@@ -30,9 +43,16 @@ impl Attempt {
     pub(super) fn read_now(&self, keys: &[RecordKey]) -> Result<Reply> {
         if let [key] = keys
             && self.has_seen_nothing()
-            && let Some((record, gate)) = self.store.groups().read(key)
+            && let Some((record, gate)) = self.store.groups().read(&self.store, key)
         {
             self.state.borrow_mut().gate = Some(gate);
+            return Ok(Reply { read: vec![record], ..reply(Differs::default()) });
+        }
+        let fresh = self.state.borrow_mut().fresh.take();
+        if let ([key], Some((fresh, record))) = (keys, fresh)
+            && *key == fresh
+            && self.has_seen_nothing()
+        {
             return Ok(Reply { read: vec![record], ..reply(Differs::default()) });
         }
         if let Some(conflict) = self.settle_gate()? {
@@ -41,6 +61,11 @@ impl Attempt {
         let (state, waiter) = (self.state.borrow(), self.waiter());
         let request = Request { compare: &state.seen, read: keys, ..waiter.request() };
         waiter.wait(self.store.engine().execute(request))
+    }
+
+    /// Whether a commit of the first thing that is read is on its way.
+    pub(super) fn has_group(&self, keys: &[RecordKey]) -> bool {
+        matches!(keys, [key] if self.has_seen_nothing() && self.store.groups().read(&self.store, key).is_some())
     }
 
     fn has_seen_nothing(&self) -> bool {
@@ -70,23 +95,23 @@ impl Attempt {
             return None;
         }
         drop(state);
-        Some(self.conflict(&gate.group.differs()))
+        Some(self.conflict(&gate.group.differs()).of_group(None))
     }
 
     /// Has the commit join a group; `None` if it cannot.
     pub(super) fn join_group(&self, write: &[Write]) -> Option<Sent> {
         let mut state = self.state.borrow_mut();
-        Some(match self.store.groups().join(&self.store, &state.seen, write)? {
+        Some(match self.store.groups().join(&self.store, &state.seen, write, self.number() - 1)? {
             Joined::Member(group) => Sent::Joined(group),
             Joined::Behind(gate, differs) => {
                 state.gate = Some(gate);
-                Sent::Reply(reply(differs))
+                Sent::Behind(reply(differs))
             }
         })
     }
 
     /// Waits for the group that the attempt is committed with.
-    pub(super) fn finish_with(&self, group: &Group) -> Result<Grouped> {
+    pub(super) fn finish_with(&self, group: &Arc<Group>) -> Result<Grouped> {
         // Whoever waits for its turn goes on with what this one has left.
         self.state.borrow_mut().turn = None;
         let outcome = self.waiter().wait_for(group.outcome());
@@ -94,9 +119,14 @@ impl Attempt {
     }
 
     /// What the group's outcome means for one of its members; `None`: it did not come in time.
-    pub(super) fn grouped(&self, group: &Group, outcome: Option<Outcome>) -> Result<Grouped> {
-        match outcome.unwrap_or_else(|| Err(Failed::Error(unconfirmed_commit()))) {
+    pub(super) fn grouped(&self, group: &Arc<Group>, outcome: Option<Outcome>) -> Result<Grouped> {
+        let outcome = outcome.unwrap_or_else(|| match group.has_failed() {
+            true => Err(Failed::NotSent),
+            false => Err(Failed::Error(unconfirmed_commit())),
+        });
+        match outcome {
             Ok(_) => {
+                self.store.groups().keep(group);
                 self.store.counters().committed();
                 Ok(Grouped::Done)
             }
@@ -104,7 +134,7 @@ impl Attempt {
                 let differs = Differs { records: vec![(group.key().clone(), fresh)], ..Differs::default() };
                 Ok(Grouped::Differs(reply(differs)))
             }
-            Err(Failed::NotSent) => Ok(Grouped::Conflict(self.conflict(&group.differs()))),
+            Err(Failed::NotSent) => Ok(Grouped::Conflict(self.conflict(&group.differs()).of_group(None))),
             Err(Failed::Error(error)) => Err(within_function(self.fixed().name, error)),
         }
     }
@@ -122,7 +152,8 @@ impl Attempt {
                 let (state, waiter) = (self.state.borrow(), self.waiter());
                 let compared = waiter.wait(self.store.engine().execute(Request { compare: &state.seen, ..waiter.request() }))?;
                 if !compared.differs.is_empty() {
-                    return Ok(Committed::Conflict(self.conflict(&compared.differs)));
+                    let fresh = compared.differs.records.first().cloned();
+                    return Ok(Committed::Conflict(self.conflict(&compared.differs).of_group(fresh)));
                 }
             }
         }
@@ -139,7 +170,7 @@ impl Attempt {
     pub(super) fn read_from(&self, gate: &Gate, outcome: &Outcome) -> Option<Conflict> {
         match (gate.was_sent, outcome) {
             (false, Ok(_)) => None,
-            (false, Err(_)) => Some(self.conflict(&gate.group.differs())),
+            (false, Err(_)) => Some(self.conflict(&gate.group.differs()).of_group(None)),
             (true, _) => self.settled(gate, outcome),
         }
     }

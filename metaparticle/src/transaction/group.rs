@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::Shared;
 
 use super::log::wait;
+use super::pace::{Pace, wait_of_loser};
 use crate::durability::Durability;
 use crate::engine::{CommitId, Differs, Record, RecordKey, Request, Seen, Version, Write};
 use crate::error::Error;
@@ -25,12 +26,22 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 /// How many transactions are committed together at most, so that none waits for too many to run again.
 const MEMBERS: usize = 1024;
 
-/// The newest group of each object, in a store.
+/// How many groups are kept after they have ended, and how large records at most.
+const KEPT: (usize, usize) = (256, 64 << 10);
+
+/// The newest group of each object that is changed often, in a store.
 #[derive(Default)]
 pub(crate) struct Groups {
-    newest: Mutex<HashMap<RecordKey, Weak<Group>>>,
+    newest: Mutex<HashMap<RecordKey, Newest>>,
     /// How many there are, so that nobody looks for groups when there are none.
     count: AtomicU64,
+}
+
+struct Newest {
+    /// A group that everybody has given up before it has ended goes.
+    group: Weak<Group>,
+    /// The same, once it is committed.
+    kept: Option<Arc<Group>>,
 }
 
 /// Transactions on one object that are committed together. It is committed when one of them waits for it, and never if nobody does.
@@ -41,7 +52,6 @@ pub(crate) struct Group {
     has_failed: Arc<AtomicBool>,
     /// Whether the group before has failed, which means that this one will.
     is_doomed: Arc<AtomicBool>,
-    store: Store,
 }
 
 struct Content {
@@ -52,11 +62,23 @@ struct Content {
     write: Write,
     id: CommitId,
     members: usize,
+    /// How often one of its members has lost against other processes.
+    lost: u32,
     is_sent: bool,
 }
 
-/// What has become of a group: the version that its object has now.
-pub(super) type Outcome = std::result::Result<Option<Version>, Failed>;
+/// What has become of a group.
+pub(super) type Outcome = std::result::Result<Left, Failed>;
+
+/// What a group that was committed has left.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    /// The version that its object has now.
+    version: Option<Version>,
+    pace: Pace,
+    /// Whether its record is still there for others to read.
+    is_kept: bool,
+}
 
 #[derive(Clone, Debug)]
 pub(super) enum Failed {
@@ -94,58 +116,72 @@ pub(super) struct Gate {
 }
 
 impl Groups {
-    /// What an object will be, if a commit of it is on its way.
-    pub(super) fn read(&self, key: &RecordKey) -> Option<(Option<Record>, Gate)> {
-        let group = self.newest(key).filter(|group| group.is_open())?;
+    /// What an object will be, if a commit of it is on its way, or was a moment ago.
+    pub(super) fn read(&self, store: &Store, key: &RecordKey) -> Option<(Option<Record>, Gate)> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let group = self.newest.lock().get(key)?.group.upgrade()?;
+        let is_known = match group.outcome.peek() {
+            // Also if it is known to have failed: whoever goes on with it waits until it is time to try again.
+            None => true,
+            Some(Ok(left)) => left.is_kept && left.pace.is_on(store.clock().now()),
+            Some(Err(_)) => false,
+        };
         let (record, was_sent) = {
             let content = group.content.lock();
             (content.record.clone(), content.is_sent)
         };
-        Some((record, Gate { group, was_sent }))
-    }
-
-    fn newest(&self, key: &RecordKey) -> Option<Arc<Group>> {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        self.newest.lock().get(key)?.upgrade()
+        is_known.then(|| (record, Gate { group, was_sent }))
     }
 
     /// Adds a commit to the group of its object, or begins one. `None`, if it has seen anything else.
-    pub(super) fn join(&self, store: &Store, seen: &Seen, write: &[Write]) -> Option<Joined> {
+    /// `lost`: how often it was tried before.
+    pub(super) fn join(&self, store: &Store, seen: &Seen, write: &[Write], lost: u32) -> Option<Joined> {
         if !is_of_one_object(seen, write) {
             return None;
         }
         let ((key, version), write) = (&seen.records[0], &write[0]);
-        // Dropped after the lock: the last one to drop a group takes it.
-        let (newest, group);
         let mut groups = self.newest.lock();
-        newest = groups.get(key).and_then(Weak::upgrade);
+        let newest = groups.get(key).and_then(|newest| newest.group.upgrade());
         let id = CommitId(store.random_id());
         if let Some(newest) = &newest {
             let mut content = newest.content.lock();
-            if newest.is_open() {
+            if newest.is_failing() {
+                return Some(Joined::Member(newest.clone()));
+            }
+            if newest.outcome.peek().is_none() {
                 if content.version() != *version {
                     let differs = Differs { records: vec![(key.clone(), content.record.clone())], ranges: Vec::new() };
                     let gate = Gate { group: newest.clone(), was_sent: content.is_sent };
                     return Some(Joined::Behind(gate, differs));
                 }
                 if !content.is_sent && content.members < MEMBERS {
-                    content.take(write, id);
+                    content.take(write, id, lost);
                     return Some(Joined::Member(newest.clone()));
                 }
             }
         }
         // Not after one that has failed, or that has ended with another version than was seen: then others have changed it since.
-        let is_base = |group: &Arc<Group>| {
-            !matches!(group.outcome.peek(), Some(Err(_))) && !group.is_doomed() && group.content.lock().version() == *version
-        };
-        let before = newest.clone().filter(is_base);
-        group = Arc::new(Group::new(store, *version, write, id, before));
-        if groups.insert(key.clone(), Arc::downgrade(&group)).is_none() {
-            self.count.fetch_add(1, Ordering::Relaxed);
+        let is_base = |group: &Arc<Group>| !group.has_failed() && group.content.lock().version() == *version;
+        let before = newest.filter(is_base);
+        let group = Arc::new(Group::new(store, *version, (write, id, lost), before));
+        if groups.len() >= KEPT.0 {
+            groups.retain(|_, newest| newest.kept.is_none() && newest.group.strong_count() > 0);
         }
+        groups.insert(key.clone(), Newest { group: Arc::downgrade(&group), kept: None });
+        self.count.store(groups.len() as u64, Ordering::Relaxed);
         Some(Joined::Member(group))
+    }
+
+    /// Keeps a group that is committed for those who read its object next.
+    pub(super) fn keep(&self, group: &Arc<Group>) {
+        if let Some(newest) = self.newest.lock().get_mut(&group.key)
+            && newest.kept.is_none()
+            && newest.group.as_ptr() == Arc::as_ptr(group)
+        {
+            newest.kept = Some(group.clone());
+        }
     }
 }
 
@@ -155,25 +191,27 @@ pub(super) fn is_of_one_object(seen: &Seen, write: &[Write]) -> bool {
 }
 
 impl Group {
-    fn new(store: &Store, base: Option<Version>, write: &Write, id: CommitId, before: Option<Arc<Self>>) -> Self {
-        let mut content = Content { record: None, base, write: write.clone(), id, members: 0, is_sent: false };
-        content.take(write, id);
+    fn new(store: &Store, base: Option<Version>, first: (&Write, CommitId, u32), before: Option<Arc<Self>>) -> Self {
+        let (write, id, lost) = first;
+        let mut content = Content { record: None, base, write: write.clone(), id, members: 0, lost, is_sent: false };
+        content.take(write, id, lost);
         let content = Arc::new(Mutex::new(content));
         let has_failed = Arc::new(AtomicBool::new(false));
         let is_doomed = before.as_ref().map(|before| before.has_failed.clone()).unwrap_or_default();
-        let outcome = commit(store.clone(), content.clone(), before);
         let failed = has_failed.clone();
+        let outcome = commit(store.clone(), content.clone(), before, failed.clone());
         let outcome = outcome.inspect(move |outcome| failed.store(outcome.is_err(), Ordering::Release)).boxed().shared();
-        Self { key: write.key.clone(), content, outcome, has_failed, is_doomed, store: store.clone() }
+        Self { key: write.key.clone(), content, outcome, has_failed, is_doomed }
     }
 
-    fn is_doomed(&self) -> bool {
-        self.is_doomed.load(Ordering::Acquire)
+    /// Whether its outcome is still to come, and will be that it is not committed.
+    fn is_failing(&self) -> bool {
+        self.outcome.peek().is_none() && (self.has_failed() || self.is_doomed.load(Ordering::Acquire))
     }
 
-    /// Whether its outcome is still to come.
-    fn is_open(&self) -> bool {
-        self.outcome.peek().is_none() && !self.is_doomed()
+    /// Whether it is known by now that it was not committed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     /// Commits it, or waits for whoever does.
@@ -187,7 +225,7 @@ impl Group {
 
     /// The version that the last of those who read from it have seen, and the one that it is now; `None`, if it has failed.
     pub(super) fn version_after(&self, outcome: &Outcome) -> Option<(Option<Version>, Option<Version>)> {
-        Some((self.content.lock().version(), *outcome.as_ref().ok()?))
+        Some((self.content.lock().version(), outcome.as_ref().ok()?.version))
     }
 
     /// For those who have seen what it would have been.
@@ -202,49 +240,56 @@ impl fmt::Debug for Group {
     }
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        let groups = self.store.groups();
-        let mut newest = groups.newest.lock();
-        if newest.get(&self.key).is_some_and(|newest| std::ptr::eq(newest.as_ptr(), self)) {
-            newest.remove(&self.key);
-            groups.count.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
 impl Content {
     fn version(&self) -> Option<Version> {
         self.record.as_ref().map(|record| record.version)
     }
 
     /// Adds a transaction's change. What was to be written before is not: nobody will ever see it.
-    fn take(&mut self, write: &Write, id: CommitId) {
+    fn take(&mut self, write: &Write, id: CommitId, lost: u32) {
         let version = Version::new(id.0);
         self.record = write.bytes.clone().map(|bytes| Record { version, bytes });
         self.write = write.clone();
         self.id = id;
         self.members += 1;
+        self.lost = self.lost.max(lost);
     }
 }
 
-async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<Group>>) -> Outcome {
-    let base = match before {
-        None => content.lock().base,
-        Some(before) => before.outcome().await.map_err(Failed::of_the_next)?,
+async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<Group>>, has_failed: Arc<AtomicBool>) -> Outcome {
+    let (base, pace) = match before {
+        None => (content.lock().base, None),
+        Some(before) => {
+            let left = before.outcome().await.map_err(Failed::of_the_next)?;
+            (left.version, left.pace.next(store.clock()).await)
+        }
     };
-    let (write, id) = {
+    let (write, id, lost) = {
         let mut content = content.lock();
         content.is_sent = true;
-        (content.write.clone(), content.id)
+        (content.write.clone(), content.id, content.lost)
     };
+    let start = store.clock().now();
+    let pace = pace.unwrap_or_else(|| Pace::new(start, lost > 0));
     let compare = Seen { records: vec![(write.key.clone(), base)], ..Seen::default() };
-    let request = Request { compare: &compare, read: &[], write: &[write], id, durability: Durability::Immediate };
+    let request =
+        Request { compare: &compare, read: &[], write: std::slice::from_ref(&write), id, durability: Durability::Immediate };
     let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
-    if let Some((_, fresh)) = reply.differs.records.into_iter().next() {
-        return Err(Failed::Conflict(fresh));
+    let round = store.clock().now().saturating_sub(start);
+    if !reply.differs.is_empty() {
+        has_failed.store(true, Ordering::Release);
+        store.clock().delay(store.random_below(wait_of_loser(round))).await;
+        let keys = [write.key.clone()];
+        let request = Request { compare: Seen::NOTHING, read: &keys, write: &[], ..request };
+        let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
+        return Err(Failed::Conflict(reply.read.into_iter().next().flatten()));
     }
     wait(store.engine().durable(reply.durable_at)).await.map_err(Failed::Error)?;
-    let is_there = content.lock().record.is_some();
-    Ok(reply.version.filter(|_| is_there))
+    let mut content = content.lock();
+    let is_kept = content.record.as_ref().is_none_or(|record| record.bytes.len() <= KEPT.1);
+    let version = reply.version.filter(|_| content.record.is_some());
+    if let (Some(record), false) = (&mut content.record, is_kept) {
+        record.bytes = Arc::default();
+    }
+    Ok(Left { version, pace: pace.won(round, store.clock().now()), is_kept })
 }

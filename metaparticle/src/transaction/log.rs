@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::attempt::Fresh;
 use super::group::{Gate, Outcome};
 use crate::durability::Durability;
 use crate::engine::{
@@ -30,6 +31,7 @@ pub(crate) enum Call {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     content: RefCell<Content>,
+    reads_groups: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,11 @@ struct Content {
 }
 
 impl Log {
+    /// `reads_groups`: also what is not committed yet.
+    pub(super) fn new(reads_groups: bool) -> Self {
+        Self { reads_groups, ..Self::default() }
+    }
+
     /// What has to be asked before the body can go on.
     pub(super) fn take_pending(&self) -> Option<Call> {
         self.content.borrow_mut().pending.take()
@@ -93,12 +100,22 @@ impl Log {
 
     /// Reads from a group, if that is all that is asked for; whether it was.
     pub(super) fn read_from_group(&self, store: &Store, keys: &[RecordKey]) -> bool {
-        let ([key], true) = (keys, self.is_empty()) else { return false };
-        let Some((record, gate)) = store.groups().read(key) else { return false };
+        let ([key], true) = (keys, self.reads_groups && self.is_empty()) else { return false };
+        let Some((record, gate)) = store.groups().read(store, key) else { return false };
         let mut content = self.content.borrow_mut();
         content.add(key.clone(), record);
         content.gate = Some(gate);
         true
+    }
+
+    /// Takes what the only object is known to be for read; whether it was.
+    pub(super) fn takes(&self, fresh: Option<Fresh>, keys: &[RecordKey]) -> bool {
+        let ([key], Some((fresh, record))) = (keys, fresh) else { return false };
+        let is_it = *key == fresh;
+        if is_it {
+            self.content.borrow_mut().add(fresh, record);
+        }
+        is_it
     }
 
     /// The group that was read from.

@@ -3,22 +3,24 @@
 //! The body and everything around it that cannot leave the thread live within one call of `poll`; what is kept over an `.await` can.
 
 use std::future::{Future, poll_fn};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Doom, Effect, Ended};
+use super::attempt::{Attempt, Doom, Effect, Ended, Fresh};
 use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
 use super::fixed::Fixed;
-use super::gate::{Grouped, Sent};
+use super::gate::{Grouped, Origin, Sent};
 use super::group::{Group, is_of_one_object};
 use super::hot_keys::Turn;
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
 use super::outcome::Outcome;
-use super::run::{Next, Transaction, judge, run_body, run_nested, running};
+use super::run::{Next, Panic, Transaction, judge, run_body, run_nested, running};
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,15 +33,17 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
         return out;
     }
     let mut transaction = Transaction::new(&store, options);
-    let (mut number, mut turn, mut known) = (1, None, Vec::new());
+    let (mut number, mut turn, mut fresh, mut known) = (1, None, None, Vec::new());
     loop {
         let attempt = AsyncAttempt { store: &store, fixed: transaction.fixed, number };
-        let conflict = match attempt.run(turn.take(), &mut known, &body).await {
+        let mut conflict = match attempt.run(turn.take(), fresh.take(), &mut known, &body).await {
             Next::Return(out) => return out,
             Next::Fail(error) => return Out::from_error(transaction.explain(error, number)),
             Next::RunAgain(conflict) => conflict,
         };
         number += 1;
+        fresh = conflict.fresh.take();
+        let at_once = conflict.at_once;
         let pause = match transaction.wait_before(number, conflict) {
             Ok(pause) => pause,
             Err(error) => return Out::from_error(error),
@@ -47,7 +51,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
         if !pause.is_zero() {
             store.clock().delay(pause).await;
         }
-        if !transaction.hot.is_empty() {
+        if !at_once && !transaction.hot.is_empty() {
             let patience = transaction.fixed.patience(store.clock());
             turn = within(store.clock(), patience, store.hot_keys().clone().turn(transaction.hot.clone())).await;
         }
@@ -66,27 +70,36 @@ struct AsyncAttempt<'a> {
 #[allow(clippy::large_enum_variant)]
 enum Ran<Out> {
     /// It has ended.
-    Ended(Ended, Option<Doom>, Out),
+    Ended(Ended, Option<Doom>, std::result::Result<Out, Panic>),
     /// Something has to be asked before it can go on.
     Asks(Call, Log, Option<Turn>),
     Failed(Error),
 }
 
 impl AsyncAttempt<'_> {
-    /// `known`: the keys that the last attempt has read, to read them at once; afterwards, those that this one has.
-    async fn run<Out: Outcome>(&self, turn: Option<Turn>, known: &mut Vec<RecordKey>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
+    /// `fresh`: what the one object is that the last attempt had a conflict on. `known`: the keys that the last attempt has read, to read them at once; afterwards, those that this one has.
+    async fn run<Out: Outcome>(
+        &self,
+        turn: Option<Turn>,
+        fresh: Option<Fresh>,
+        known: &mut Vec<RecordKey>,
+        body: &impl Fn(&Tx) -> Out,
+    ) -> Next<Out> {
         self.store.counters().attempted();
-        let (mut log, mut turn) = (Log::default(), turn);
-        if !known.is_empty()
-            && !log.read_from_group(self.store, known)
-            && let Err(error) = self.perform(&mut log, Call::Read(std::mem::take(known))).await
+        let (mut log, mut turn) = (Log::new(!self.fixed.read_only), turn);
+        let keys = std::mem::take(known);
+        if !keys.is_empty()
+            && !log.read_from_group(self.store, &keys)
+            && !log.takes(fresh, &keys)
+            && let Err(error) = self.perform(&mut log, Call::Read(keys)).await
         {
             return Next::Fail(error);
         }
         let (ended, doom, out) = loop {
             let call;
             match self.run_body(log, turn.take(), body) {
-                Ran::Ended(ended, doom, out) => break (ended, doom, out),
+                Ran::Ended(ended, doom, Ok(out)) => break (ended, doom, out),
+                Ran::Ended(ended, doom, Err(panic)) => return self.after_panic(ended, doom, panic).await,
                 Ran::Failed(error) => return Next::Fail(error),
                 Ran::Asks(asked, so_far, held) => (call, log, turn) = (asked, so_far, held),
             }
@@ -138,6 +151,19 @@ impl AsyncAttempt<'_> {
         }
     }
 
+    /// As the one of `run`.
+    async fn after_panic<Out>(&self, ended: Ended, doom: Option<Doom>, panic: Panic) -> Next<Out> {
+        if let Some(Doom::Conflict(conflict)) = doom {
+            return Next::RunAgain(conflict);
+        }
+        if ended.state.gate.is_some()
+            && let Ok((_, Committed::Conflict(conflict))) = self.finish_reading(ended, false).await
+        {
+            return Next::RunAgain(conflict);
+        }
+        resume_unwind(panic)
+    }
+
     /// Where others already queue for what is read first, an attempt would only get in their way.
     async fn queue(&self, turn: Option<Turn>, call: &Call) -> Option<Turn> {
         let Call::Read(keys) = call else { return turn };
@@ -180,15 +206,16 @@ impl AsyncAttempt<'_> {
                 return Ok((committed, ended.state.take_effects()));
             };
             (ended, sent) = self.send(ended, &write).await?;
-            let reply = match sent {
-                Sent::Reply(reply) => reply,
+            let (reply, origin) = match sent {
+                Sent::Reply(reply) => (reply, Origin::Engine),
+                Sent::Behind(reply) => (reply, Origin::Ahead),
                 Sent::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
                 Sent::Joined(group) => {
                     let grouped;
                     (ended, grouped) = self.finish_with(&group, ended).await?;
                     match grouped {
                         Grouped::Done => return Ok((Committed::Done, ended.state.take_effects())),
-                        Grouped::Differs(reply) => reply,
+                        Grouped::Differs(reply) => (reply, Origin::Group),
                         Grouped::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
                     }
                 }
@@ -202,7 +229,7 @@ impl AsyncAttempt<'_> {
                 return Ok((Committed::Done, ended.state.take_effects()));
             }
             let conflict;
-            (ended, conflict) = on_attempt(ended, |attempt| attempt.rebase_or_conflict(&reply, round));
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.rebase_or_conflict(&reply, origin, round));
             if let Some(call) = ended.log.take_pending() {
                 // A schema that is not known yet; the reply is asked for again.
                 self.perform(&mut ended.log, call).await?;
@@ -227,7 +254,8 @@ impl AsyncAttempt<'_> {
             if conflict.is_none() && gate.was_sent {
                 let compared = self.ask(&mut ended, &[], CommitId(0)).await?;
                 if !compared.differs.is_empty() {
-                    (ended, conflict) = on_attempt(ended, |attempt| Some(attempt.conflict(&compared.differs)));
+                    let fresh = compared.differs.records.first().cloned();
+                    (ended, conflict) = on_attempt(ended, |attempt| Some(attempt.conflict(&compared.differs).of_group(fresh)));
                 }
             }
             if let Some(conflict) = conflict {
@@ -241,7 +269,7 @@ impl AsyncAttempt<'_> {
     }
 
     /// As `Attempt::finish_with`.
-    async fn finish_with(&self, group: &Group, mut ended: Ended) -> Result<(Ended, Grouped)> {
+    async fn finish_with(&self, group: &Arc<Group>, mut ended: Ended) -> Result<(Ended, Grouped)> {
         ended.state.turn = None;
         let outcome = within(self.store.clock(), self.left(), group.outcome()).await;
         let (ended, grouped) = on_attempt(ended, |attempt| attempt.grouped(group, outcome));
