@@ -21,7 +21,7 @@ use crate::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, S
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Types;
 use crate::sync::{Mutex, block_on};
-use crate::transaction::{Groups, HotKeys, Log, TransactionOptions, Tx, run, run_async};
+use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, run, run_async};
 
 /// What a program opens, and runs transactions on.
 ///
@@ -47,6 +47,7 @@ struct Inner {
     types: Types,
     hot_keys: Arc<HotKeys>,
     groups: Groups,
+    habits: Habits,
     counters: Counters,
     random: Mutex<fastrand::Rng>,
 }
@@ -102,6 +103,7 @@ impl Store {
             types: Types::default(),
             hot_keys: Arc::default(),
             groups: Groups::default(),
+            habits: Habits::default(),
             counters: Counters::default(),
             random: Mutex::new(fastrand::Rng::new()),
         };
@@ -260,6 +262,10 @@ impl Store {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.inner.groups
+    }
+
+    pub(crate) fn habits(&self) -> &Habits {
+        &self.inner.habits
     }
 
     pub(crate) fn counters(&self) -> &Counters {

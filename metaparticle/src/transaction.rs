@@ -5,6 +5,7 @@ mod commit;
 mod fixed;
 mod gate;
 mod group;
+mod habits;
 mod hot_keys;
 mod lend;
 mod log;
@@ -23,6 +24,7 @@ use std::time::SystemTime;
 
 pub(crate) use self::attempt::Attempt;
 pub(crate) use self::group::Groups;
+pub(crate) use self::habits::Habits;
 pub(crate) use self::hot_keys::HotKeys;
 pub(crate) use self::lend::Taken;
 pub(crate) use self::log::Log;
