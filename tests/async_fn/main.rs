@@ -173,7 +173,7 @@ fn what_was_read_on_a_guess_and_not_asked_for_is_not_compared() {
     };
     assert_eq!(pollster::block_on(read("second")).expect("reads"), (1, 1));
     // Now "second" is read with the first request; another process changes it before the commit.
-    calls.before_commit(move || drop(pollster::block_on(other.scope(increment("second"))).expect("increments")));
+    calls.before_commit(move || assert_eq!(pollster::block_on(other.scope(increment("second"))).expect("increments"), 1));
     assert_eq!(pollster::block_on(read("")).expect("reads"), (2, 1), "it has run again");
 }
 
