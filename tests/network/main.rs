@@ -35,6 +35,11 @@ pub(crate) fn open(url: &str) -> Store {
 /// Makes of each function a test on every engine behind a network.
 macro_rules! on_every_server {
     ($($name:ident)*) => {
+        mod on_mysql {
+            $(#[test] fn $name() {
+                if metaparticle_tests::servers::is_there("mysql", stringify!($name)) { super::$name("mysql"); }
+            })*
+        }
         mod on_postgres {
             $(#[test] fn $name() {
                 if metaparticle_tests::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }

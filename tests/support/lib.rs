@@ -65,6 +65,11 @@ macro_rules! on_every_engine {
         mod on_sled {
             $(#[test] fn $name() { super::$name("sled"); })*
         }
+        mod on_mysql {
+            $(#[test] fn $name() {
+                if $crate::servers::is_there("mysql", stringify!($name)) { super::$name("mysql"); }
+            })*
+        }
         mod on_postgres {
             $(#[test] fn $name() {
                 if $crate::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
