@@ -92,12 +92,14 @@ impl Server {
         let mut make = as_ordinary_user("/usr/bin/mariadb-install-db");
         make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=32M"]);
         make.arg(format!("--datadir={}", self.folder.join("data").display()));
+        // A server that starts cleans up there, also after one that is running.
+        make.arg(format!("--tmpdir={}", self.folder.display()));
         let made = make.current_dir("/").output().expect("mariadb-install-db runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let user = "CREATE DATABASE IF NOT EXISTS tests; CREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';
-            GRANT ALL ON *.* TO tests;";
         // One statement a line.
-        std::fs::write(self.folder.join("init"), user.replace("; ", ";\n")).expect("the folder can be written to");
+        let user = "CREATE DATABASE IF NOT EXISTS tests;\nCREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';\n\
+            GRANT ALL ON *.* TO tests;\n";
+        std::fs::write(self.folder.join("init"), user).expect("the folder can be written to");
     }
 
     fn run(&mut self) {
@@ -120,7 +122,7 @@ impl Server {
                 .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500"])
                 .arg(format!("--port={port}"))
                 .args(
-                    [("datadir", "data"), ("socket", "socket"), ("pid-file", "pid")]
+                    [("datadir", "data"), ("tmpdir", ""), ("socket", "socket"), ("pid-file", "pid")]
                         .map(|(option, file)| format!("--{option}={folder}/{file}")),
                 )
                 .arg(format!("--init-file={folder}/init"))

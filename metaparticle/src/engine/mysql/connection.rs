@@ -23,6 +23,8 @@ pub(super) struct Connection {
     /// There until it is dropped.
     conn: Option<Conn>,
     used: Instant,
+    /// What its I/O runs on; a store may be dropped on a thread of another one.
+    runtime: Handle,
 }
 
 /// Which of a batch's statements failed, and how. Those before it were carried out, those after it were not.
@@ -42,7 +44,7 @@ impl Connection {
             conn = Conn::new(plain.clone()).await;
         }
         let conn = conn.map_err(|error| failure_of(error, "the database cannot be reached"))?;
-        let mut connection = Self { conn: Some(conn), used: Instant::now() };
+        let mut connection = Self { conn: Some(conn), used: Instant::now(), runtime: Handle::current() };
         let unusable = |stopped: Stopped| failure_of(stopped.error, "the session cannot be set up");
         connection.query(&Batch::of(settings())).await.map_err(unusable)?;
         // A locking read is to be of what is current, not of what was so when the transaction began. Older servers do nothing else.
@@ -104,8 +106,8 @@ impl Drop for Connection {
     /// Ends the connection soon, and so the locks that it may hold. The driver by itself would first wait for the answers that are
     /// still to come.
     fn drop(&mut self) {
-        if let (Some(conn), Ok(runtime)) = (self.conn.take(), Handle::try_current()) {
-            runtime.spawn(tokio::time::timeout(FAREWELL, conn.disconnect()));
+        if let Some(conn) = self.conn.take() {
+            self.runtime.spawn(async { tokio::time::timeout(FAREWELL, conn.disconnect()).await });
         }
     }
 }
