@@ -1,6 +1,7 @@
 //! What happens when answers are lost, requests come late, and servers die: on each engine behind a network.
 
 mod faults;
+mod mysql;
 mod setup;
 
 use metaparticle::{Result, Store, persistent, transactional};

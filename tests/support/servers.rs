@@ -98,7 +98,7 @@ impl Server {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         // One statement a line.
         let user = "CREATE DATABASE IF NOT EXISTS tests;\nCREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';\n\
-            GRANT ALL ON *.* TO tests;\n";
+            GRANT ALL ON *.* TO tests WITH GRANT OPTION;\n";
         std::fs::write(self.folder.join("init"), user).expect("the folder can be written to");
     }
 
