@@ -11,6 +11,7 @@ mod look;
 mod minitransaction;
 mod settings;
 mod sql;
+mod steps;
 mod tables;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::sql::{Batch, Step};
+use super::steps::{Batch, Step};
 use crate::engine::remote::{Failure, TRY, again};
 use crate::error::{Error, ErrorKind};
 
@@ -120,7 +120,7 @@ fn settings() -> String {
     let (try_, rests, lock) = (TRY.as_secs(), RESTS.as_secs() * 3 / 2, TRY.as_secs().div_ceil(2));
     format!(
         "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET SESSION TRANSACTION READ WRITE; \
-         SET SESSION autocommit = 1, completion_type = NO_CHAIN, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+         SET SESSION autocommit = 1, completion_type = 0, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
          sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, unique_checks = 1, \
          innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {try_}, net_read_timeout = {try_}, net_write_timeout = {try_}, \
          wait_timeout = {rests} /*M! , idle_transaction_timeout = {try_}, max_statement_time = {try_} */ \
@@ -147,7 +147,7 @@ pub(super) fn is_rolled_back(error: &mysql_async::Error) -> bool {
 
 /// From the driver's error to ours. Again:
 ///
-/// - no code: the network failed;
+/// - no code: the network failed, unless client and server have no way to encrypt or to log in in common;
 /// - `1205`, `1213`, `1020`: rolled back because of other transactions; `1062`: the commit's id is there already, so it must be looked
 ///   up; `1317`, `1969`, `3024`: it took too long, or an administrator has ended it; `1050`: somebody else has just made the table;
 /// - `1040`, `1203`, `1226`, `1053`, `1047`, `1077`, `1079`, `1158` to `1161`, `1184`, `1927`, `4031`, `3168`: no connection, too many
@@ -156,6 +156,12 @@ pub(super) fn is_rolled_back(error: &mysql_async::Error) -> bool {
 pub(super) fn failure_of(error: mysql_async::Error, message: &str) -> Failure {
     let (code, said) = match &error {
         mysql_async::Error::Server(error) => (error.code, error.message.clone()),
+        mysql_async::Error::Driver(
+            DriverError::NoClientSslFlagFromServer
+            | DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::CleartextPluginDisabled,
+        ) => return Failure::Final(Error::with_source(ErrorKind::Setup, format!("{message}: {error}"), error)),
         _ => return again(message, error),
     };
     let kind = match code {

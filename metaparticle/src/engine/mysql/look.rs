@@ -48,8 +48,8 @@ impl<'a> Look<'a> {
             }
         }
         presumed_absent.sort_unstable();
-        // A single record is read as it was last committed. Several have to be of one instant, and the snapshots of MariaDB are not
-        // quite: the transactions that are under way are listed one after the other, while others of them commit.
+        // A single record is read as it was last committed, without waiting. Several have to be of one instant, and a snapshot of
+        // MariaDB need not be: it lists the transactions that are under way one after the other, while they may commit.
         let alone = keys.len() == 1 && ask.compare.ranges.is_empty() && ask.page.is_none() && ask.write.is_empty();
         let lock = |key: &[u8]| match alone {
             true => Lock::None,
@@ -58,6 +58,11 @@ impl<'a> Look<'a> {
         };
         let keys = keys.into_iter().map(|(key, current)| (key, Key { lock: lock(key), current })).collect();
         Self { ask, sql, keys, presumed_absent }
+    }
+
+    /// Whether `key` is presumed to be absent.
+    pub(super) fn presumes(&self, key: &[u8]) -> bool {
+        self.presumed_absent.binary_search_by(|(presumed, _)| (*presumed).cmp(key)).is_ok()
     }
 
     /// The statements, each of which brings rows. Keys are locked in their order.
@@ -104,8 +109,7 @@ impl<'a> Look<'a> {
             Some(Record { version: *version, bytes: bytes.clone().unwrap_or_default() })
         };
         let mut differs = Differs::default();
-        let presumed = |key: &RecordKey| self.presumed_absent.binary_search_by(|(presumed, _)| (*presumed).cmp(key)).is_ok();
-        for (key, seen) in ask.compare.records.iter().filter(|(key, _)| !presumed(key)) {
+        for (key, seen) in ask.compare.records.iter().filter(|(key, _)| !self.presumes(key)) {
             if records.get(&**key).map(|(version, _)| *version) != *seen {
                 differs.records.push((key.clone(), record(key)));
             }

@@ -2,18 +2,20 @@
 
 use super::connection::{Connection, DUPLICATE, Stopped, code_of, failure_of, is_rolled_back};
 use super::look::{Look, id_of};
-use super::sql::{Batch, Sql, Step, Steps};
+use super::sql::Sql;
+use super::steps::{Batch, Step, Steps};
 use crate::engine::Differs;
-use crate::engine::remote::{Ask, Failure, Found, Told, again};
+use crate::engine::remote::{Ask, Failure, Found, Told};
+use crate::error::{Error, ErrorKind};
 
 const BEGIN: &str = "START TRANSACTION";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 
-/// Why a look did not lead to an answer.
+/// Why there is no answer.
 enum Stop {
-    /// A key that was presumed to be absent is not.
-    Present(mysql_async::Error),
+    /// A key that was presumed to be absent may not be, so nothing may be presumed.
+    Presumed,
     Failed(Failure),
 }
 
@@ -26,18 +28,16 @@ impl From<Failure> for Stop {
 /// Carries out `ask` once.
 pub(super) async fn run(connection: &mut Connection, sql: &Sql, ask: &Ask) -> Result<Told, Failure> {
     // An id is looked up before anything is presumed.
-    let hopeful = !ask.settle;
-    let told = match carry_out(connection, &Look::new(ask, sql, hopeful)).await {
-        Err(Stop::Present(_)) => {
+    let told = match carry_out(connection, &Look::new(ask, sql, !ask.settle)).await {
+        Err(Stop::Presumed) => {
             end(connection, ROLLBACK).await?;
-            ask.not_committed();
             carry_out(connection, &Look::new(ask, sql, false)).await
         }
         told => told,
     };
     told.map_err(|stop| match stop {
         Stop::Failed(failure) => failure,
-        Stop::Present(error) => again("the commit failed", error),
+        Stop::Presumed => Failure::Again(Error::new(ErrorKind::Timeout, "a key was there and was not")),
     })
 }
 
@@ -48,10 +48,13 @@ async fn carry_out(connection: &mut Connection, look: &Look<'_>) -> Result<Told,
     if ask.write.is_empty() {
         // A single statement is a transaction of its own.
         let several = statements.len() > 1;
-        let (begin, commit) = if several { (Some(BEGIN), Some(COMMIT)) } else { (None, None) };
-        begin.into_iter().for_each(|text| steps.add(text.to_owned()));
+        if several {
+            steps.add(BEGIN.to_owned());
+        }
         statements.into_iter().for_each(|text| steps.add(text));
-        commit.into_iter().for_each(|text| steps.add(text.to_owned()));
+        if several {
+            steps.add(COMMIT.to_owned());
+        }
         let rows = send(connection, steps).await.map_err(unread)?;
         return Ok(Told::Found(look.found(rows)?.0));
     }
@@ -72,21 +75,17 @@ async fn carry_out(connection: &mut Connection, look: &Look<'_>) -> Result<Told,
         (_, Some(false)) => Ok(end(connection, COMMIT).await.map(|()| Told::Refused)?),
         (found, None) if found.differs.is_empty() => apply(connection, look, false).await.map(|()| Told::Found(found)),
         (found, None) if ask.settle => Ok(refuse(connection, look).await.map(|()| Told::Found(found))?),
-        (found, None) if look.presumed_absent.is_empty() => Ok(end(connection, COMMIT).await.map(|()| Told::Found(found))?),
         // The differences are to be told all at once.
-        (_, None) => {
-            end(connection, COMMIT).await?;
-            Box::pin(carry_out(connection, &Look::new(ask, look.sql, false))).await
-        }
+        (_, None) if !look.presumed_absent.is_empty() => Err(Stop::Presumed),
+        (found, None) => Ok(end(connection, COMMIT).await.map(|()| Told::Found(found))?),
     }
 }
 
 /// Writes and commits. The id comes first: if it is there already, nothing else is done.
 async fn apply(connection: &mut Connection, look: &Look<'_>, begin: bool) -> Result<(), Stop> {
     let (ask, sql, id) = (look.ask, look.sql, id_of(look.ask));
-    let presumed = |key: &[u8]| look.presumed_absent.binary_search_by(|(presumed, _)| (*presumed).cmp(key)).is_ok();
     let put = ask.write.iter().filter_map(|write| Some((&*write.key, write.bytes.as_deref()?)));
-    let put: Vec<_> = put.filter(|(key, _)| !presumed(key)).collect();
+    let put: Vec<_> = put.filter(|(key, _)| !look.presumes(key)).collect();
     let removed: Vec<&[u8]> = ask.write.iter().filter(|write| write.bytes.is_none()).map(|write| &*write.key).collect();
     let mut steps = Steps::default();
     if begin {
@@ -122,7 +121,7 @@ async fn apply(connection: &mut Connection, look: &Look<'_>, begin: bool) -> Res
 /// What it means that the statement which has `stopped` failed, given which one of the first step claims the id.
 fn not_applied(stopped: Stopped, is_first: bool, claim: usize) -> Stop {
     if code_of(&stopped.error) == Some(DUPLICATE) && !(is_first && stopped.at <= claim) {
-        return Stop::Present(stopped.error);
+        return Stop::Presumed;
     }
     Stop::Failed(failure_of(stopped.error, "the commit failed"))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mysql_async::{Row, Value};
 
 use super::connection::{Connection, failure_of};
-use super::sql::Batch;
+use super::steps::Batch;
 use crate::engine::Limits;
 use crate::engine::remote::Failure;
 use crate::error::{Error, ErrorKind};

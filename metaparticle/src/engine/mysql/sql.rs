@@ -2,8 +2,8 @@
 
 use mysql_async::Value;
 
-/// A batch that has grown to so many bytes is sent.
-const BATCH: usize = 256 << 10;
+use super::steps::Steps;
+
 /// A record of more bytes is sent as a parameter, which takes a round trip of its own, but half the bytes.
 const LITERAL: usize = 64 << 10;
 /// One statement names as many keys at most, and ends once they have so many bytes together. With long lists, servers plan otherwise
@@ -202,57 +202,4 @@ fn literal(text: &mut String, bytes: &[u8]) {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text.push('\'');
-}
-
-/// Statements that are sent at once. The server stops at the first that fails.
-#[derive(Default)]
-pub(super) struct Batch {
-    text: String,
-    statements: usize,
-}
-
-impl Batch {
-    pub(super) fn of(statement: String) -> Self {
-        Self { text: statement, statements: 1 }
-    }
-
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub(super) fn statements(&self) -> usize {
-        self.statements
-    }
-}
-
-/// What is sent in one round trip.
-pub(super) enum Step<'a> {
-    Batch(Batch),
-    /// One statement with parameters.
-    One(&'a str, Vec<Value>),
-}
-
-/// What is sent in as few round trips as its size allows.
-#[derive(Default)]
-pub(super) struct Steps<'a>(Vec<Step<'a>>);
-
-impl<'a> Steps<'a> {
-    pub(super) fn add(&mut self, statement: String) {
-        match self.0.last_mut() {
-            Some(Step::Batch(batch)) if batch.text.len() + statement.len() <= BATCH => {
-                batch.text.push_str("; ");
-                batch.text.push_str(&statement);
-                batch.statements += 1;
-            }
-            _ => self.0.push(Step::Batch(Batch::of(statement))),
-        }
-    }
-
-    fn one(&mut self, statement: &'a str, parameters: Vec<Value>) {
-        self.0.push(Step::One(statement, parameters));
-    }
-
-    pub(super) fn into_vec(self) -> Vec<Step<'a>> {
-        self.0
-    }
 }

@@ -4,7 +4,8 @@ use mysql_async::{Row, Value};
 
 use super::connection::{Connection, failure_of};
 use super::settings::words;
-use super::sql::{Batch, Sql};
+use super::sql::Sql;
+use super::steps::Batch;
 use crate::engine::remote::{Failure, IDS_KEPT};
 use crate::error::{Error, ErrorKind};
 
