@@ -33,6 +33,7 @@ use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, r
 /// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
 /// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
+/// | `mysql://user:password@host/database`, `mariadb://…` | records in MariaDB or MySQL, for several processes (feature `mysql`) |
 /// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
 #[derive(Clone)]
 pub struct Store {

@@ -23,6 +23,10 @@ fn on_server(name: &str) -> Option<Box<dyn metaparticle::engine::Engine>> {
     Some(metaparticle::conformance::engine_at(&url).expect("a new store opens"))
 }
 
+mod mysql {
+    metaparticle::conformance_tests!(|| super::on_server("mysql"));
+}
+
 mod postgres {
     metaparticle::conformance_tests!(|| super::on_server("postgres"));
 }

@@ -63,22 +63,7 @@ fn they_are_also_when_the_server_crashes(engine: &str) {
     finish(&url, workers);
 }
 
-macro_rules! on_every_server {
-    ($($name:ident)*) => {
-        mod on_postgres {
-            $(#[test] fn $name() {
-                if metaparticle_tests::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
-            })*
-        }
-        mod on_redis {
-            $(#[test] fn $name() {
-                if metaparticle_tests::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }
-            })*
-        }
-    };
-}
-
-on_every_server! {
+metaparticle_tests::on_every_server! {
     transfers_and_rings_of_several_processes_are_serializable
     they_are_also_when_the_server_crashes
 }

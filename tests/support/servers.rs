@@ -22,7 +22,8 @@ struct Kind {
     package: &'static str,
 }
 
-const KINDS: [Kind; 2] = [
+const KINDS: [Kind; 3] = [
+    Kind { name: "mysql", program: "/usr/sbin/mariadbd", package: "mariadb-server-core mariadb-client-core" },
     Kind { name: "postgres", program: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" },
     Kind { name: "redis", program: "/usr/bin/redis-server", package: "redis-server" },
 ];
@@ -69,8 +70,10 @@ impl Server {
         if let Some((user, group)) = ordinary_user() {
             chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
         }
-        if kind.name == "postgres" {
-            server.make_cluster();
+        match kind.name {
+            "postgres" => server.make_cluster(),
+            "mysql" => server.make_system_tables(),
+            _ => {}
         }
         server.run();
         server
@@ -83,6 +86,20 @@ impl Server {
         make.args(["-U", "tests", "-A", "trust", "--no-locale", "-E", "UTF8", "-N"]);
         let made = make.current_dir("/").output().expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    fn make_system_tables(&self) {
+        let mut make = as_ordinary_user("/usr/bin/mariadb-install-db");
+        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=32M"]);
+        make.arg(format!("--datadir={}", self.folder.join("data").display()));
+        // A server that starts cleans up there, also after one that is running.
+        make.arg(format!("--tmpdir={}", self.folder.display()));
+        let made = make.current_dir("/").output().expect("mariadb-install-db runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // One statement a line.
+        let user = "CREATE DATABASE IF NOT EXISTS tests;\nCREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';\n\
+            GRANT ALL ON *.* TO tests WITH GRANT OPTION;\n";
+        std::fs::write(self.folder.join("init"), user).expect("the folder can be written to");
     }
 
     fn run(&mut self) {
@@ -101,6 +118,16 @@ impl Server {
                 "-c",
                 "max_connections=300",
             ]),
+            "mysql" => guard
+                .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500"])
+                .arg(format!("--port={port}"))
+                .args(
+                    [("datadir", "data"), ("tmpdir", ""), ("socket", "socket"), ("pid-file", "pid")]
+                        .map(|(option, file)| format!("--{option}={folder}/{file}")),
+                )
+                .arg(format!("--init-file={folder}/init"))
+                // What these servers keep need not survive a power cut, but a crash of the process.
+                .args(["--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=32M"]),
             _ => guard.args(["--port", &port, "--bind", "127.0.0.1", "--dir", folder]).args([
                 "--appendonly",
                 "yes",
@@ -165,6 +192,7 @@ impl Server {
         static STORES: AtomicU32 = AtomicU32::new(0);
         let number = STORES.fetch_add(1, Ordering::Relaxed);
         match self.name {
+            "mysql" => format!("mysql://tests:secret@127.0.0.1:{port}/tests?table=store_{number}"),
             "postgres" => format!("postgres://tests:secret@127.0.0.1:{port}/postgres?table=store_{number}"),
             _ => format!("redis://127.0.0.1:{port}/0?prefix=store_{number}"),
         }
@@ -181,7 +209,7 @@ impl Drop for Server {
     }
 }
 
-/// PostgreSQL refuses to run as root; then its package's account is used.
+/// PostgreSQL and MariaDB refuse to run as root; then the account of PostgreSQL's package is used.
 fn ordinary_user() -> Option<(u32, u32)> {
     let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) == 0;
     let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
