@@ -17,11 +17,13 @@ use crate::Result;
 use crate::durability::Durability;
 
 pub(crate) mod embedded;
+#[cfg(feature = "etcd")]
+pub(crate) mod etcd;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) mod remote;
 pub(crate) mod url;
 

@@ -40,6 +40,11 @@ macro_rules! on_every_server {
                 if metaparticle_tests::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
             })*
         }
+        mod on_etcd {
+            $(#[test] fn $name() {
+                if metaparticle_tests::servers::is_there("etcd", stringify!($name)) { super::$name("etcd"); }
+            })*
+        }
         mod on_redis {
             $(#[test] fn $name() {
                 if metaparticle_tests::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }

@@ -70,6 +70,11 @@ macro_rules! on_every_engine {
                 if $crate::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
             })*
         }
+        mod on_etcd {
+            $(#[test] fn $name() {
+                if $crate::servers::is_there("etcd", stringify!($name)) { super::$name("etcd"); }
+            })*
+        }
         mod on_redis {
             $(#[test] fn $name() {
                 if $crate::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }

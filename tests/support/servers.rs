@@ -3,6 +3,8 @@
 //! A server is started by a guard, a shell that waits for its input to end. The input is a pipe from this process: so the server
 //! also ends, and its folder goes, when the tests are killed.
 
+mod etcd;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
@@ -22,7 +24,8 @@ struct Kind {
     package: &'static str,
 }
 
-const KINDS: [Kind; 2] = [
+const KINDS: [Kind; 3] = [
+    Kind { name: "etcd", program: "/usr/bin/etcd", package: "etcd-server" },
     Kind { name: "postgres", program: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" },
     Kind { name: "redis", program: "/usr/bin/redis-server", package: "redis-server" },
 ];
@@ -56,23 +59,39 @@ pub struct Server {
     name: &'static str,
     port: u16,
     folder: PathBuf,
+    /// The arguments of an etcd member.
+    etcd: Vec<String>,
     guard: Option<(Child, String)>,
 }
 
 impl Server {
     /// Starts a server of this engine. It may not be ready to answer yet; engines wait for that when they are opened.
     pub fn start(name: &str) -> Self {
+        let mut server = Self::new(name);
+        match name {
+            "postgres" => server.make_cluster(),
+            "etcd" => etcd::alone(&mut server),
+            _ => {}
+        }
+        server.run();
+        server
+    }
+
+    /// Starts an etcd cluster of so many members.
+    pub fn start_etcd_cluster(members: usize) -> Vec<Self> {
+        let mut servers: Vec<Self> = (0..members).map(|_| Self::new("etcd")).collect();
+        etcd::together(&mut servers);
+        servers.iter_mut().for_each(Self::run);
+        servers
+    }
+
+    fn new(name: &str) -> Self {
         let kind = kind(name);
         let folder = tempfile::Builder::new().prefix("metaparticle-").tempdir().expect("a temporary folder").keep();
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
-        let mut server = Self { name: kind.name, port, folder, guard: None };
+        let server = Self { name: kind.name, port: free_port(), folder, etcd: Vec::new(), guard: None };
         if let Some((user, group)) = ordinary_user() {
             chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
         }
-        if kind.name == "postgres" {
-            server.make_cluster();
-        }
-        server.run();
         server
     }
 
@@ -101,6 +120,7 @@ impl Server {
                 "-c",
                 "max_connections=300",
             ]),
+            "etcd" => guard.args(&self.etcd),
             _ => guard.args(["--port", &port, "--bind", "127.0.0.1", "--dir", folder]).args([
                 "--appendonly",
                 "yes",
@@ -118,12 +138,22 @@ impl Server {
 
     /// Kills the server as a crash would, and starts it again on what it has left behind.
     pub fn crash_and_restart(&mut self) {
+        self.crash();
+        self.restart();
+    }
+
+    /// Kills the server as a crash would.
+    pub fn crash(&mut self) {
         std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
         let (mut guard, pid) = self.guard.take().expect("it is running");
         let killed = Command::new("kill").args(["-9", &pid]).status().expect("kill runs");
         assert!(killed.success());
         drop(guard.stdin.take());
         guard.wait().expect("the guard ends");
+    }
+
+    /// Starts the server again, on what a crash has left behind.
+    pub fn restart(&mut self) {
         std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
         self.run();
     }
@@ -144,6 +174,7 @@ impl Server {
         let number = STORES.fetch_add(1, Ordering::Relaxed);
         match self.name {
             "postgres" => format!("postgres://tests:secret@127.0.0.1:{port}/postgres?table=store_{number}"),
+            "etcd" => format!("etcd://127.0.0.1:{port}/?prefix=store_{number}"),
             _ => format!("redis://127.0.0.1:{port}/0?prefix=store_{number}"),
         }
     }
@@ -157,6 +188,10 @@ impl Drop for Server {
             let _ = guard.wait();
         }
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// PostgreSQL refuses to run as root; then its package's account is used.

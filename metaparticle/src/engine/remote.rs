@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
-use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp};
+use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Version};
 use crate::clock::SystemClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::block_on;
@@ -68,8 +68,8 @@ impl<S: Server> Remote<S> {
         Ok(Self { server })
     }
 
-    /// The outcome of `ask`. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
-    async fn ask(&self, ask: Ask) -> Result<(Ask, Found)> {
+    /// The outcome of `ask`, and the version of what it has written. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
+    async fn ask(&self, ask: Ask) -> Result<(Version, Found)> {
         let server = self.server.clone();
         spawn(async move { settle::settle(&*server, ask, Instant::now() + PATIENCE).await })?.await
     }
@@ -79,8 +79,8 @@ impl<S: Server> Engine for Remote<S> {
     fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
         let commits = !request.write.is_empty();
         let reply = Box::pin(async move {
-            let (ask, found) = self.ask(Ask::of(&request)).await?;
-            let version = (commits && found.differs.is_empty()).then(|| ask.version());
+            let (version, found) = self.ask(Ask::of(&request)).await?;
+            let version = (commits && found.differs.is_empty()).then_some(version);
             let (stamp, durable_at) = (Stamp(0), Stamp(0));
             Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at })
         });
@@ -142,7 +142,7 @@ async fn watch<S: Server>(server: &S, compare: &Seen) -> Result<()> {
 }
 
 /// The first key after `key`.
-fn after(key: &RecordKey) -> RecordKey {
+pub(crate) fn after(key: &RecordKey) -> RecordKey {
     RecordKey::new([&**key, &[0]].concat())
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Settings;
 
 /// Engines that have a name but are not part of this version.
-const PLANNED: [&str; 3] = ["mysql", "mariadb", "etcd"];
+const PLANNED: [&str; 2] = ["mysql", "mariadb"];
 
 /// Opens the engine that `url` names.
 pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
@@ -18,8 +18,10 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
         Some(("sled", path)) => open_sled(url, path, settings),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
         Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
+        Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => open_etcd(url, settings),
         Some((scheme, _)) if PLANNED.contains(&scheme) => {
-            Err(unusable(url, "this version of metaparticle has the engines `sled:`, `memory:`, `postgres:` and `redis:` only"))
+            let engines = "`sled:`, `memory:`, `postgres:`, `redis:` and `etcd:`";
+            Err(unusable(url, &format!("this version of metaparticle has the engines {engines} only")))
         }
         Some((scheme, rest)) if rest.starts_with("//") => {
             Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
@@ -79,7 +81,18 @@ fn open_redis(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
     Err(without(url, "redis"))
 }
 
-#[cfg(any(not(feature = "sled"), not(feature = "postgres"), not(feature = "redis")))]
+#[cfg(feature = "etcd")]
+fn open_etcd(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+    let engine = super::etcd::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+    Ok(Box::new(engine))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn open_etcd(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+    Err(without(url, "etcd"))
+}
+
+#[cfg(any(not(feature = "sled"), not(feature = "postgres"), not(feature = "redis"), not(feature = "etcd")))]
 fn without(url: &str, feature: &str) -> Error {
     let add = format!("`cargo add metaparticle --features {feature}`");
     unusable(url, &format!("metaparticle was built without its feature `{feature}`; add it: {add}"))

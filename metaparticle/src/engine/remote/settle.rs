@@ -84,7 +84,11 @@ pub(crate) struct Found {
 /// A server's answer.
 #[derive(Debug)]
 pub(crate) enum Told {
+    /// If there was something to write and nothing differs, the commit was made, and its version is its id.
     Found(Found),
+    /// The commit was made, and what it has written has a version of the server's own.
+    #[cfg(feature = "etcd")]
+    Committed(Found, Version),
     /// The commit's id was claimed by a settlement, so nothing that carries it will ever commit.
     Refused,
 }
@@ -122,12 +126,14 @@ pub(crate) trait Server: Send + Sync + 'static {
 }
 
 /// Asks until there is an outcome, or `deadline` has passed.
-pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<(Ask, Found)> {
+pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<(Version, Found)> {
     let mut pauses = Pauses::new(deadline);
     loop {
         ask.open.store(false, Ordering::Relaxed);
         let last = match within_a_try(server.ask(&ask), deadline).await {
-            Ok(Told::Found(found)) => return Ok((ask, found)),
+            Ok(Told::Found(found)) => return Ok((ask.version(), found)),
+            #[cfg(feature = "etcd")]
+            Ok(Told::Committed(found, version)) => return Ok((version, found)),
             Ok(Told::Refused) => {
                 // It is settled that it was not committed. So this is the beginning of another commit.
                 ask.id = CommitId(fastrand::u128(..));

@@ -1,0 +1,179 @@
+//! One minitransaction: a look if it only reads, else one `Txn` that claims the commit's id, or finds out who has.
+
+use etcd_client::{Compare, GetResponse, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
+
+use super::connection::Connection;
+use super::errors::{Cause, Trouble};
+use super::keys::{APPLIED, Keys, REFUSED};
+use super::look::{self, Look, corrupt, look};
+use super::{Etcd, OPERATIONS, REQUEST_BYTES, guards};
+use crate::engine::Version;
+use crate::engine::remote::{Ask, Failure, Found, Told, again};
+use crate::error::{Error, ErrorKind};
+
+/// What etcd adds to each operation, at the most.
+const OVERHEAD: usize = 64;
+
+/// Carries out `ask` once.
+pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Result<Told, Failure> {
+    let keys = &etcd.keys;
+    if ask.write.is_empty() {
+        return Ok(Told::Found(look(connection, keys, ask).await?.found));
+    }
+    let compares = match guards::of_records(keys, &ask.compare) {
+        Some(compares) => compares,
+        None => {
+            let Look { found, revision } = look(connection, keys, ask).await?;
+            match (found.differs.is_empty(), ask.settle) {
+                (true, _) => guards::since(keys, &ask.compare, revision),
+                (false, false) => return Ok(Told::Found(found)),
+                // It must not commit, but its id must be claimed.
+                (false, true) => vec![guards::never(keys)],
+            }
+        }
+    };
+    match commit(etcd, connection, ask, compares).await? {
+        Claim::Now(version, reads) => {
+            let read = reads.into_iter().map(|mut read| read.take_kvs().pop().map(look::record_of).transpose());
+            let read = read.collect::<Result<_, _>>()?;
+            Ok(Told::Committed(Found { read, ..Found::default() }, version))
+        }
+        // By an earlier try; what is read is current now.
+        Claim::Before(version) => {
+            let read = look::read(connection, keys, ask).await?;
+            Ok(Told::Committed(Found { read, ..Found::default() }, version))
+        }
+        Claim::Refused => Ok(Told::Refused),
+        Claim::RefusedNow | Claim::Nobody => {
+            ask.not_committed();
+            let found = look(connection, keys, ask).await?.found;
+            match (found.differs.is_empty(), ask.settle) {
+                (false, _) => Ok(Told::Found(found)),
+                (true, true) => Ok(Told::Refused),
+                // A span was changed, or what differed is as it was again.
+                (true, false) => Err(again("the commit was overtaken", "others keep writing next to what was read")),
+            }
+        }
+    }
+}
+
+/// Who has the commit's id.
+enum Claim {
+    /// This try, which has committed. With what was read before it wrote.
+    Now(Version, Vec<GetResponse>),
+    /// The commit, by an earlier try.
+    Before(Version),
+    /// A settlement.
+    Refused,
+    /// This try, which is a settlement and has found a difference.
+    RefusedNow,
+    /// Nobody: this try has found a difference.
+    Nobody,
+}
+
+async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, mut compares: Vec<Compare>) -> Result<Claim, Failure> {
+    let id = etcd.keys.commit(ask.version());
+    let removed = ask.write.iter().filter(|write| write.bytes.is_none()).count();
+    let lease = etcd.leases.take(connection, 1 + removed).await?;
+    let operations = operations(&etcd.keys, ask, &id, lease)?;
+    compares.push(guards::unclaimed(id.clone()));
+    let look_up = TxnOp::get(&*id, None);
+    let otherwise = match ask.settle {
+        false => look_up,
+        true => {
+            let refuse = TxnOp::put(&*id, REFUSED, Some(under(lease)));
+            let unclaimed = vec![guards::unclaimed(id.clone())];
+            TxnOp::txn(Txn::new().when(unclaimed).and_then(vec![refuse]).or_else(vec![look_up]))
+        }
+    };
+    let txn = Txn::new().when(compares).and_then(operations).or_else(vec![otherwise]);
+    ask.about_to_commit();
+    match connection.txn(txn).await {
+        Ok(answer) => claim(&answer),
+        Err(trouble) => failed(etcd, connection, ask, trouble, id, lease).await,
+    }
+}
+
+/// What is done if the comparison holds.
+fn operations(keys: &Keys, ask: &Ask, id: &[u8], lease: i64) -> Result<Vec<TxnOp>, Failure> {
+    // Before the writes, so that they do not see them.
+    let mut operations: Vec<TxnOp> = ask.read.iter().map(|key| TxnOp::get(keys.record(key), None)).collect();
+    operations.push(TxnOp::put(id, APPLIED, Some(under(lease))));
+    let mut size = 0;
+    for write in &ask.write {
+        let name = keys.record(&write.key);
+        size += name.len() + OVERHEAD;
+        match &write.bytes {
+            Some(bytes) => {
+                size += bytes.len();
+                operations.push(TxnOp::put(name, &**bytes, None));
+            }
+            None => {
+                let mark = keys.removed(&write.key);
+                size += mark.len() + OVERHEAD;
+                operations.push(TxnOp::delete(name, None));
+                operations.push(TxnOp::put(mark, "", Some(under(lease))));
+            }
+        }
+    }
+    if size > REQUEST_BYTES {
+        let message = format!("the commit takes {size} bytes; etcd takes up to {REQUEST_BYTES} at once");
+        return Err(Failure::Final(Error::new(ErrorKind::Limit, message)));
+    }
+    // Operations within operations count apart.
+    let together = if operations.len() > OPERATIONS { OPERATIONS } else { return Ok(operations) };
+    Ok(operations.chunks(together).map(|some| TxnOp::txn(Txn::new().and_then(some))).collect())
+}
+
+fn under(lease: i64) -> PutOptions {
+    PutOptions::new().with_lease(lease)
+}
+
+/// What the answer to the commit says.
+fn claim(answer: &TxnResponse) -> Result<Claim, Failure> {
+    if answer.succeeded() {
+        let header = answer.header().ok_or_else(|| corrupt("an answer has no revision"))?;
+        return Ok(Claim::Now(look::version_of(header.revision())?, look::gets_of(answer)));
+    }
+    if let [TxnOpResponse::Txn(refusal)] = &*answer.op_responses()
+        && refusal.succeeded()
+    {
+        return Ok(Claim::RefusedNow);
+    }
+    claimed(look::gets_of(answer).pop().ok_or_else(|| corrupt("an answer is incomplete"))?)
+}
+
+/// What an id that was looked up says.
+fn claimed(mut found: GetResponse) -> Result<Claim, Failure> {
+    match found.take_kvs().pop() {
+        None => Ok(Claim::Nobody),
+        // It was written in the same step as the records, so it has their revision.
+        Some(id) if id.value() == APPLIED => Ok(Claim::Before(look::version_of(id.mod_revision())?)),
+        Some(id) if id.value() == REFUSED => Ok(Claim::Refused),
+        Some(_) => Err(corrupt("a commit's id holds something else")),
+    }
+}
+
+/// What became of a commit that was answered with an error, as far as that is known.
+async fn failed(
+    etcd: &Etcd,
+    connection: &Connection,
+    ask: &Ask,
+    trouble: Trouble,
+    id: Vec<u8>,
+    lease: i64,
+) -> Result<Claim, Failure> {
+    match trouble.cause {
+        Cause::NoLease => etcd.leases.forget(lease).await,
+        // The one request that finds the space used up is told so although it is carried out.
+        Cause::Full => match claimed(connection.get(id, Default::default()).await?)? {
+            Claim::Nobody => ask.not_committed(),
+            claim => return Ok(claim),
+        },
+        _ => {}
+    }
+    if trouble.cause.did_nothing() {
+        ask.not_committed();
+    }
+    Err(trouble.into())
+}
