@@ -70,17 +70,17 @@ impl Server {
         let mut server = Self::new(name);
         match name {
             "postgres" => server.make_cluster(),
-            "etcd" => etcd::alone(&mut server),
+            "etcd" => etcd::together(std::slice::from_mut(&mut server), &[]),
             _ => {}
         }
         server.run();
         server
     }
 
-    /// Starts an etcd cluster of so many members.
-    pub fn start_etcd_cluster(members: usize) -> Vec<Self> {
+    /// Starts the members of an etcd cluster, each with these arguments beside its own.
+    pub fn start_etcd(members: usize, arguments: &[&str]) -> Vec<Self> {
         let mut servers: Vec<Self> = (0..members).map(|_| Self::new("etcd")).collect();
-        etcd::together(&mut servers);
+        etcd::together(&mut servers, arguments);
         servers.iter_mut().for_each(Self::run);
         servers
     }
@@ -156,6 +156,11 @@ impl Server {
     pub fn restart(&mut self) {
         std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
         self.run();
+    }
+
+    /// Where it keeps its files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The port that it listens to, on 127.0.0.1.

@@ -2,13 +2,14 @@
 //!
 //! Each commit is one `Txn`, which etcd carries out as one step of its log. A store's keys all begin with its prefix and `/`:
 //! `r/` and a record key for a record, `c/` and an id for a commit of the last hour, `x/` and a record key for a record that was
-//! removed in the last hour, `format` for what wrote all this. A record's version is its `mod_revision`.
+//! removed in the last hour, `gate` while a large commit keeps others away, `format` for what wrote all this. A record's version is its `mod_revision`.
 //!
 //! All reads are linearizable. It is for small and valuable objects: every member keeps everything, and every change for a while.
 
 mod config;
 mod connection;
 mod errors;
+mod gate;
 mod guards;
 mod keys;
 mod leases;
@@ -27,12 +28,11 @@ use super::Limits;
 use super::remote::{Ask, Failure, Remote, Server, Told};
 use crate::error::Result;
 
-/// How many operations a request, or one within it, has at most: half of etcd's limit (`--max-txn-ops 128`), because what a
-/// request has in one of its lists is missing to those within it.
-const OPERATIONS: usize = 64;
+/// How many entries each list of a request has at most (`--max-txn-ops`). What is within an entry has so many fewer.
+const OPERATIONS: usize = 128;
 
-/// What the writes of a request may take of etcd's limit (`--max-request-bytes 1572864`); the rest is for what it compares.
-const REQUEST_BYTES: usize = 1_572_864 - (OPERATIONS + 1) * 2 * 1200;
+/// What the writes of a request may take of etcd's limit (`--max-request-bytes`); the rest is for what it compares: two keys each.
+const REQUEST_BYTES: usize = 1_572_864 - OPERATIONS * 2 * 1100;
 
 /// A commit of these, and all that it can compare, fits into a request.
 const LIMITS: Limits =

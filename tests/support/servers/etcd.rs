@@ -1,19 +1,15 @@
-//! How etcd is started: alone, or as the members of a cluster.
+//! How etcd is started: as the members of a cluster, of which there may be one.
 
 use super::{Server, free_port};
 
-/// One member that is all of its cluster.
-pub(super) fn alone(server: &mut Server) {
-    together(std::slice::from_mut(server));
-}
-
-/// Members that know each other.
-pub(super) fn together(servers: &mut [Server]) {
+/// Has them know each other.
+pub(super) fn together(servers: &mut [Server], arguments: &[&str]) {
+    let clients = if arguments.contains(&"--auto-tls") { "https" } else { "http" };
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let peers: Vec<String> = servers.iter().map(|_| url(free_port())).collect();
     let cluster: Vec<String> = peers.iter().enumerate().map(|(n, peer)| format!("member{n}={peer}")).collect();
     for (n, server) in servers.iter_mut().enumerate() {
-        let (clients, data) = (url(server.port), server.folder.join("data"));
+        let (clients, data) = (format!("{clients}://127.0.0.1:{}", server.port), server.folder.join("data"));
         let settings = [
             ("name", format!("member{n}")),
             ("data-dir", data.to_str().expect("a plain path").to_owned()),
@@ -24,5 +20,6 @@ pub(super) fn together(servers: &mut [Server]) {
             ("initial-cluster", cluster.join(",")),
         ];
         server.etcd = settings.into_iter().map(|(name, value)| format!("--{name}={value}")).collect();
+        server.etcd.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     }
 }

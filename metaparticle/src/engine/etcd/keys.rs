@@ -36,6 +36,11 @@ impl Keys {
         self.name("c/", &id.number().to_be_bytes())
     }
 
+    /// What keeps others from committing, while it is there.
+    pub(super) fn gate(&self) -> Vec<u8> {
+        self.name("gate", &[])
+    }
+
     /// What wrote all this.
     pub(super) fn format(&self) -> Vec<u8> {
         self.name("format", &[])

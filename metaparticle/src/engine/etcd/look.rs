@@ -50,7 +50,7 @@ async fn at_one_revision(connection: &Connection, gets: Vec<(Vec<u8>, GetOptions
     let mut gets = gets.into_iter().peekable();
     while gets.peek().is_some() {
         let mut some: Vec<_> =
-            gets.by_ref().take(2 * OPERATIONS).map(|(key, options)| (key, options.with_revision(revision))).collect();
+            gets.by_ref().take(OPERATIONS).map(|(key, options)| (key, options.with_revision(revision))).collect();
         let (some, header) = match (some.len(), some.pop()) {
             (1, Some((key, options))) => {
                 let mut answer = connection.get(key, options).await?;

@@ -4,6 +4,7 @@ use etcd_client::{Compare, GetResponse, PutOptions, Txn, TxnOp, TxnOpResponse, T
 
 use super::connection::Connection;
 use super::errors::{Cause, Trouble};
+use super::gate::{self, Gate};
 use super::keys::{APPLIED, Keys, REFUSED};
 use super::look::{self, Look, corrupt, look};
 use super::{Etcd, OPERATIONS, REQUEST_BYTES, guards};
@@ -14,23 +15,26 @@ use crate::error::{Error, ErrorKind};
 /// What etcd adds to each operation, at the most.
 const OVERHEAD: usize = 64;
 
+/// One entry is left for what is within another one.
+const FLAT: usize = OPERATIONS - 1;
+
+/// Lists that are too long are cut: so many entries, and in each of them as many.
+const NESTED: usize = OPERATIONS / 2;
+
+/// What every commit compares beside what was read: its id, and the gate.
+const ALWAYS: usize = 2;
+
 /// Carries out `ask` once.
 pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Result<Told, Failure> {
     let keys = &etcd.keys;
     if ask.write.is_empty() {
         return Ok(Told::Found(look(connection, keys, ask).await?.found));
     }
-    let compares = match guards::of_records(keys, &ask.compare) {
-        Some(compares) => compares,
-        None => {
-            let Look { found, revision } = look(connection, keys, ask).await?;
-            match (found.differs.is_empty(), ask.settle) {
-                (true, _) => guards::since(keys, &ask.compare, revision),
-                (false, false) => return Ok(Told::Found(found)),
-                // It must not commit, but its id must be claimed.
-                (false, true) => vec![guards::never(keys)],
-            }
-        }
+    let compares = match compares(connection, keys, ask).await? {
+        Ok(compares) => compares,
+        Err(found) if !ask.settle => return Ok(Told::Found(found)),
+        // It must not commit, but its id must be claimed.
+        Err(_) => Compares { compares: vec![guards::never(keys)], behind_gate: false },
     };
     match commit(etcd, connection, ask, compares).await? {
         Claim::Now(version, reads) => {
@@ -50,11 +54,47 @@ pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Resu
             match (found.differs.is_empty(), ask.settle) {
                 (false, _) => Ok(Told::Found(found)),
                 (true, true) => Ok(Told::Refused),
-                // A span was changed, or what differed is as it was again.
-                (true, false) => Err(again("the commit was overtaken", "others keep writing next to what was read")),
+                // Others are behind the gate, or what differed is as it was again.
+                (true, false) => Err(again("the commit was overtaken", "another one was under way")),
             }
         }
     }
+}
+
+/// What a commit compares.
+struct Compares {
+    compares: Vec<Compare>,
+    /// Whether the gate was closed for it.
+    behind_gate: bool,
+}
+
+/// What makes sure that everything read is current; or what is not.
+async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Result<Compares, Found>, Failure> {
+    let list = if count(ask) <= FLAT { FLAT } else { NESTED };
+    let guards = |revision| guards::since(keys, &ask.compare, revision, list - ALWAYS);
+    let optimistic = |mut compares: Vec<Compare>| {
+        compares.push(gate::is_open(keys));
+        Ok(Compares { compares, behind_gate: false })
+    };
+    let fitting = guards(0);
+    if let Some(compares) = fitting.as_ref().filter(|_| ask.compare.ranges.is_empty()) {
+        return Ok(optimistic(compares.clone()));
+    }
+    let gate = match fitting {
+        Some(_) => None,
+        None => Some(gate::close(connection, keys, ask.version()).await?),
+    };
+    let Look { found, revision } = look(connection, keys, ask).await?;
+    if !found.differs.is_empty() {
+        if let Some(gate) = gate {
+            gate.open(connection, keys).await?;
+        }
+        return Ok(Err(found));
+    }
+    Ok(match gate {
+        Some(gate) => Ok(Compares { compares: vec![gate.is_closed(keys)], behind_gate: true }),
+        None => optimistic(guards(revision).unwrap_or_default()),
+    })
 }
 
 /// Who has the commit's id.
@@ -71,11 +111,12 @@ enum Claim {
     Nobody,
 }
 
-async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, mut compares: Vec<Compare>) -> Result<Claim, Failure> {
+async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, compares: Compares) -> Result<Claim, Failure> {
+    let Compares { mut compares, behind_gate } = compares;
     let id = etcd.keys.commit(ask.version());
     let removed = ask.write.iter().filter(|write| write.bytes.is_none()).count();
     let lease = etcd.leases.take(connection, 1 + removed).await?;
-    let operations = operations(&etcd.keys, ask, &id, lease)?;
+    let operations = operations(&etcd.keys, ask, &id, lease, behind_gate)?;
     compares.push(guards::unclaimed(id.clone()));
     let look_up = TxnOp::get(&*id, None);
     let otherwise = match ask.settle {
@@ -95,10 +136,11 @@ async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, mut compares: V
 }
 
 /// What is done if the comparison holds.
-fn operations(keys: &Keys, ask: &Ask, id: &[u8], lease: i64) -> Result<Vec<TxnOp>, Failure> {
+fn operations(keys: &Keys, ask: &Ask, id: &[u8], lease: i64, behind_gate: bool) -> Result<Vec<TxnOp>, Failure> {
     // Before the writes, so that they do not see them.
     let mut operations: Vec<TxnOp> = ask.read.iter().map(|key| TxnOp::get(keys.record(key), None)).collect();
     operations.push(TxnOp::put(id, APPLIED, Some(under(lease))));
+    operations.extend(behind_gate.then(|| Gate::opening(keys)));
     let mut size = 0;
     for write in &ask.write {
         let name = keys.record(&write.key);
@@ -120,9 +162,16 @@ fn operations(keys: &Keys, ask: &Ask, id: &[u8], lease: i64) -> Result<Vec<TxnOp
         let message = format!("the commit takes {size} bytes; etcd takes up to {REQUEST_BYTES} at once");
         return Err(Failure::Final(Error::new(ErrorKind::Limit, message)));
     }
-    // Operations within operations count apart.
-    let together = if operations.len() > OPERATIONS { OPERATIONS } else { return Ok(operations) };
-    Ok(operations.chunks(together).map(|some| TxnOp::txn(Txn::new().and_then(some))).collect())
+    if operations.len() <= FLAT {
+        return Ok(operations);
+    }
+    Ok(operations.chunks(NESTED).map(|some| TxnOp::txn(Txn::new().and_then(some))).collect())
+}
+
+/// How many operations it takes, at the most.
+fn count(ask: &Ask) -> usize {
+    let removed = ask.write.iter().filter(|write| write.bytes.is_none()).count();
+    ask.read.len() + ask.write.len() + removed + ALWAYS
 }
 
 fn under(lease: i64) -> PutOptions {
