@@ -1,5 +1,6 @@
 //! What only etcd has: clusters, spans, quotas, leases, users, certificates.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use metaparticle::conformance::engine_at;
 use metaparticle::engine::{Answer, CommitId, Engine, KeyRange, Page, RecordKey, Reply, Request, Seen, SeenRange, Write};
 use metaparticle::{Durability, ErrorKind, Store};
+use metaparticle_tests::proxy::{Fault, Proxy};
 use metaparticle_tests::servers::{Server, is_there};
 
 use crate::{count, increment, open, server};
@@ -208,6 +210,78 @@ fn commits_that_read_much_are_neither_lost_nor_starved() {
     });
 }
 
+/// Two are on call, and each leaves if the other is there. What they read is compared as a range, behind the gate, or both.
+#[test]
+fn removals_between_a_look_and_its_commit_are_noticed() {
+    if !is_there("etcd", "removals_between_a_look_and_its_commit_are_noticed") {
+        return;
+    }
+    const ROUNDS: usize = 40;
+    for much in [[false, false], [true, true], [true, false]] {
+        let url = server("etcd").new_url();
+        let engine = engine_at(&url).expect("a store opens");
+        let others: Vec<Write> = (0..200).map(|n| put(key(format!("other{n:03}")), "1")).collect();
+        execute(&*engine, Seen::NOTHING, &others).expect("it is written");
+        let others = scan(&*engine, &range("other", "p"), 200).records;
+        let others: Vec<_> = others.into_iter().map(|(key, record)| (key, Some(record.version))).collect();
+        let on_call = range("call", "d");
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for n in 0..2 {
+                let (barrier, on_call, url, others) = (&barrier, &on_call, &url, &others);
+                scope.spawn(move || {
+                    let engine = engine_at(url).expect("a store opens");
+                    for round in 0..ROUNDS {
+                        execute(&*engine, Seen::NOTHING, &[put(key(format!("call{n}")), "1")]).expect("it is written");
+                        barrier.wait();
+                        let keys: Vec<_> = scan(&*engine, on_call, 10).records.into_iter().map(|(key, _)| key).collect();
+                        let ranges = vec![SeenRange { range: on_call.clone(), keys: keys.clone() }];
+                        let records = if much[n] { others.clone() } else { Vec::new() };
+                        if keys.len() == 2 {
+                            let seen = Seen { records, ranges, ..Seen::default() };
+                            execute(&*engine, &seen, &[remove(key(format!("call{n}")))]).expect("it is settled");
+                        }
+                        barrier.wait();
+                        let left = scan(&*engine, on_call, 10).records.len();
+                        // So that a failed check does not leave the other one waiting.
+                        barrier.wait();
+                        assert!(left > 0, "round {round} of {much:?}: both have left");
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn the_gate_is_open_again_whatever_was_lost() {
+    if !is_there("etcd", "the_gate_is_open_again_whatever_was_lost") {
+        return;
+    }
+    let proxy = Proxy::before(server("etcd").port());
+    let url = server("etcd").new_url_through(proxy.port());
+    let gate = format!("{}/gate", url.rsplit_once('=').expect("an option").1);
+    let engine = engine_at(&url).expect("a store opens");
+    let all: Vec<Write> = (0..200).map(|n| put(key(format!("k{n:03}")), "1")).collect();
+    execute(&*engine, Seen::NOTHING, &all).expect("it is written");
+    let records = scan(&*engine, &range("k", "l"), 200).records.into_iter();
+    let seen = Seen { records: records.map(|(key, record)| (key, Some(record.version))).collect(), ..Seen::default() };
+    let is_open = || tell(server("etcd"), &["get", "--print-value-only", &gate]).is_empty();
+    for n in 0..48 {
+        proxy.once([Fault::LoseReply, Fault::LoseRequest][n as usize / 24], n % 12);
+        assert!(execute(&*engine, &seen, &[put(key("other"), "1")]).expect("it is settled").differs.is_empty());
+        assert!(is_open(), "after request {n}");
+    }
+    assert!(proxy.met() > 12, "only {} faults were met", proxy.met());
+    // Neither does a commit that cannot be made leave it closed.
+    let removals: Vec<Write> = (0..1000).map(|n| remove(key(format!("{n:01000}")))).collect();
+    execute(&*engine, &seen, &removals).expect_err("it is too much");
+    assert!(is_open(), "after a commit that is too large");
+    execute(&*engine, Seen::NOTHING, &[put(key("k000"), "2")]).expect("it is written");
+    assert!(!execute(&*engine, &seen, &[put(key("other"), "2")]).expect("it is settled").differs.is_empty());
+    assert!(is_open(), "after a difference");
+}
+
 #[test]
 fn as_much_as_the_limits_say_is_committed_at_once() {
     if !is_there("etcd", "as_much_as_the_limits_say_is_committed_at_once") {
@@ -266,28 +340,26 @@ fn a_server_without_space_says_so_and_what_it_took_is_known() {
     let url = servers[0].new_url();
     let engine = engine_at(&url).expect("a store opens");
     let mut answered = 0;
+    let large = |n: u8| put(key("k"), vec![n; 200_000]);
     let error = loop {
-        let write = [put(key(format!("k{answered:04}")), vec![0; 200_000])];
-        match execute(&*engine, Seen::NOTHING, &write) {
+        match execute(&*engine, Seen::NOTHING, &[large(answered)]) {
             Ok(_) => answered += 1,
             Err(error) => break error,
         }
         assert!(answered < 100, "the quota is not kept");
     };
     assert!(error.kind() == ErrorKind::Engine && error.to_string().contains("NOSPACE"), "{error:?}");
-    let there = scan(&*engine, &range("k", "l"), 100).records.len();
-    assert_eq!(there, answered, "what was refused is there, or what was answered is not");
+    let there = || scan(&*engine, &range("k", "l"), 1).records[0].1.bytes[0];
+    assert_eq!(there(), answered - 1, "what was refused is there, or what was answered is not");
     assert!(open(&url).warnings().iter().any(|warning| warning.contains("NOSPACE")), "{:?}", open(&url).warnings());
-    let removals: Vec<Write> = (1..answered).map(|n| remove(key(format!("k{n:04}")))).collect();
-    execute(&*engine, Seen::NOTHING, &removals).expect_err("marks and ids take space, too");
-    // As the error says, and with more space.
+    // As the error says.
     let revision = tell(&servers[0], &["get", "--write-out=json", "x"]);
     let revision = revision.split("\"revision\":").nth(1).and_then(|rest| rest.split([',', '}']).next()).expect("a revision");
     tell(&servers[0], &["compact", revision]);
     tell(&servers[0], &["defrag"]);
     tell(&servers[0], &["alarm", "disarm"]);
-    execute(&*engine, Seen::NOTHING, &removals).expect("it goes on");
-    assert_eq!(scan(&*engine, &range("k", "l"), 100).records.len(), 1);
+    execute(&*engine, Seen::NOTHING, &[large(answered)]).expect("it goes on");
+    assert_eq!(there(), answered);
 }
 
 #[test]
@@ -350,12 +422,15 @@ fn an_encrypted_server_is_verified() {
     if !is_there("etcd", "an_encrypted_server_is_verified") {
         return;
     }
-    let servers = Server::start_etcd(1, &["--auto-tls"]);
-    let certificate = servers[0].folder().join("data/fixtures/client/cert.pem");
-    // It is written when the server starts.
-    while !certificate.exists() {
-        std::thread::yield_now();
-    }
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // The server is another user.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("it can be opened");
+    let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+    std::fs::write(&certificate, made.cert.pem()).expect("it is written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("it is written");
+    let (of_certificate, of_key) = (format!("--cert-file={}", certificate.display()), format!("--key-file={}", key.display()));
+    let servers = Server::start_etcd(1, &[&of_certificate, &of_key]);
     let url = servers[0].new_url().replace("etcd://", "etcds://");
     let store = open(&format!("{url}&sslrootcert={}", certificate.display()));
     assert_eq!(store.run(|| increment("n")).expect("increments"), 1);

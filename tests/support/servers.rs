@@ -158,11 +158,6 @@ impl Server {
         self.run();
     }
 
-    /// Where it keeps its files.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// The port that it listens to, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

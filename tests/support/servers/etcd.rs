@@ -4,7 +4,7 @@ use super::{Server, free_port};
 
 /// Has them know each other.
 pub(super) fn together(servers: &mut [Server], arguments: &[&str]) {
-    let clients = if arguments.contains(&"--auto-tls") { "https" } else { "http" };
+    let clients = if arguments.iter().any(|argument| argument.starts_with("--cert-file")) { "https" } else { "http" };
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let peers: Vec<String> = servers.iter().map(|_| url(free_port())).collect();
     let cluster: Vec<String> = peers.iter().enumerate().map(|(n, peer)| format!("member{n}={peer}")).collect();

@@ -34,9 +34,16 @@ pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Resu
         Ok(compares) => compares,
         Err(found) if !ask.settle => return Ok(Told::Found(found)),
         // It must not commit, but its id must be claimed.
-        Err(_) => Compares { compares: vec![guards::never(keys)], behind_gate: false },
+        Err(_) => Compares { compares: vec![guards::never(keys)], gate: None },
     };
-    match commit(etcd, connection, ask, compares).await? {
+    let gate = compares.gate;
+    let claim = commit(etcd, connection, ask, compares).await;
+    // The commit opens it; another try uses it again.
+    let settled = matches!(claim, Ok(Claim::Now(..)) | Err(Failure::Again(_)));
+    if let (false, Some(gate)) = (settled, gate) {
+        gate.open(connection, keys).await?;
+    }
+    match claim? {
         Claim::Now(version, reads) => {
             let read = reads.into_iter().map(|mut read| read.take_kvs().pop().map(look::record_of).transpose());
             let read = read.collect::<Result<_, _>>()?;
@@ -64,8 +71,8 @@ pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Resu
 /// What a commit compares.
 struct Compares {
     compares: Vec<Compare>,
-    /// Whether the gate was closed for it.
-    behind_gate: bool,
+    /// The gate that was closed for it.
+    gate: Option<Gate>,
 }
 
 /// What makes sure that everything read is current; or what is not.
@@ -74,7 +81,7 @@ async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Res
     let guards = |revision| guards::since(keys, &ask.compare, revision, list - ALWAYS);
     let optimistic = |mut compares: Vec<Compare>| {
         compares.push(gate::is_open(keys));
-        Ok(Compares { compares, behind_gate: false })
+        Ok(Compares { compares, gate: None })
     };
     let fitting = guards(0);
     if let Some(compares) = fitting.as_ref().filter(|_| ask.compare.ranges.is_empty()) {
@@ -92,7 +99,7 @@ async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Res
         return Ok(Err(found));
     }
     Ok(match gate {
-        Some(gate) => Ok(Compares { compares: vec![gate.is_closed(keys)], behind_gate: true }),
+        Some(gate) => Ok(Compares { compares: vec![gate.is_closed(keys)], gate: Some(gate) }),
         None => optimistic(guards(revision).unwrap_or_default()),
     })
 }
@@ -112,11 +119,11 @@ enum Claim {
 }
 
 async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, compares: Compares) -> Result<Claim, Failure> {
-    let Compares { mut compares, behind_gate } = compares;
+    let Compares { mut compares, gate } = compares;
     let id = etcd.keys.commit(ask.version());
     let removed = ask.write.iter().filter(|write| write.bytes.is_none()).count();
     let lease = etcd.leases.take(connection, 1 + removed).await?;
-    let operations = operations(&etcd.keys, ask, &id, lease, behind_gate)?;
+    let operations = operations(&etcd.keys, ask, &id, lease, gate)?;
     compares.push(guards::unclaimed(id.clone()));
     let look_up = TxnOp::get(&*id, None);
     let otherwise = match ask.settle {
@@ -136,11 +143,11 @@ async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, compares: Compa
 }
 
 /// What is done if the comparison holds.
-fn operations(keys: &Keys, ask: &Ask, id: &[u8], lease: i64, behind_gate: bool) -> Result<Vec<TxnOp>, Failure> {
+fn operations(keys: &Keys, ask: &Ask, id: &[u8], lease: i64, gate: Option<Gate>) -> Result<Vec<TxnOp>, Failure> {
     // Before the writes, so that they do not see them.
     let mut operations: Vec<TxnOp> = ask.read.iter().map(|key| TxnOp::get(keys.record(key), None)).collect();
     operations.push(TxnOp::put(id, APPLIED, Some(under(lease))));
-    operations.extend(behind_gate.then(|| Gate::opening(keys)));
+    operations.extend(gate.map(|_| Gate::opening(keys)));
     let mut size = 0;
     for write in &ask.write {
         let name = keys.record(&write.key);

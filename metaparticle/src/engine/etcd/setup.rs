@@ -1,6 +1,6 @@
 //! What is done when a store is opened: its prefix is claimed, and the server is asked what is wrong with it.
 
-use etcd_client::{Compare, CompareOp, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, Txn, TxnOp};
 
 use super::connection::Connection;
 use super::keys::Keys;
@@ -13,19 +13,27 @@ const FORMAT: &[u8] = b"metaparticle 1";
 
 /// Marks the prefix as ours; refuses one that something else is kept under.
 pub(super) async fn claim_prefix(connection: &Connection, keys: &Keys, prefix: &str) -> Result<(), Failure> {
+    // Looked at first, because a server without space refuses whatever might write.
+    let found = connection.get(keys.format(), GetOptions::new()).await?;
+    if is_mark(&found) {
+        return Ok(());
+    }
     let (start, end) = keys.all();
     // Every key that is there was made at a revision above zero.
     let empty = Compare::create_revision(start, CompareOp::Less, 1).with_range(end);
     let mark = TxnOp::put(keys.format(), FORMAT, None);
     let look = TxnOp::get(keys.format(), None);
     let answer = connection.txn(Txn::new().when(vec![empty]).and_then(vec![mark]).or_else(vec![look])).await?;
-    let marked = gets_of(&answer).first().and_then(|found| Some(found.kvs().first()?.value() == FORMAT));
-    if answer.succeeded() || marked == Some(true) {
+    if answer.succeeded() || gets_of(&answer).first().is_some_and(is_mark) {
         return Ok(());
     }
     let message =
         format!("what is under `{prefix}/` is not a metaparticle store; name another prefix in the URL: `?prefix=name`");
     Err(Failure::Final(Error::new(ErrorKind::Setup, message)))
+}
+
+fn is_mark(found: &GetResponse) -> bool {
+    found.kvs().first().is_some_and(|mark| mark.value() == FORMAT)
 }
 
 /// What about the server keeps less than is promised.
