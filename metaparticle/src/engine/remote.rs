@@ -68,8 +68,8 @@ impl<S: Server> Remote<S> {
         Ok(Self { server })
     }
 
-    /// The outcome of `ask`, and the version of what it has written. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
-    async fn ask(&self, ask: Ask) -> Result<(Version, Found)> {
+    /// The outcome of `ask`, the version of what it has written, and when that was. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
+    async fn ask(&self, ask: Ask) -> Result<((Version, Stamp), Found)> {
         let server = self.server.clone();
         spawn(async move { settle::settle(&*server, ask, Instant::now() + PATIENCE).await })?.await
     }
@@ -79,24 +79,23 @@ impl<S: Server> Engine for Remote<S> {
     fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
         let commits = !request.write.is_empty();
         let reply = Box::pin(async move {
-            let (version, found) = self.ask(Ask::of(&request)).await?;
+            let ((version, stamp), found) = self.ask(Ask::of(&request)).await?;
             let version = (commits && found.differs.is_empty()).then_some(version);
-            let (stamp, durable_at) = (Stamp(0), Stamp(0));
-            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at })
+            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at: Stamp(0) })
         });
         if commits { Answer::Committing(reply) } else { Answer::Later(reply) }
     }
 
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
         Answer::Later(Box::pin(async move {
-            let (_, Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
+            let ((_, stamp), Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
             if !differs.is_empty() {
                 page.clear();
             }
             let full = page.len() >= limit;
             let end = page.last().filter(|_| full).map_or_else(|| range.end.clone(), |(key, _)| after(key));
             let range = KeyRange { start: range.start.clone(), end };
-            Ok(Page { records: page, range, differs, stamp: Stamp(0), durable_at: Stamp(0) })
+            Ok(Page { records: page, range, differs, stamp, durable_at: Stamp(0) })
         }))
     }
 

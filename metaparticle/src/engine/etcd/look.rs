@@ -5,9 +5,12 @@ use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse, 
 use super::OPERATIONS;
 use super::connection::Connection;
 use super::keys::Keys;
-use crate::engine::remote::{Ask, Failure, Found};
-use crate::engine::{Differs, Record, RecordKey, Version};
+use crate::engine::remote::{Ask, Failure, Found, Told};
+use crate::engine::{Differs, Record, RecordKey, Stamp, Version};
 use crate::error::{Error, ErrorKind};
+
+/// With more than so many records to compare, it is worth a request to find out that there is no need to.
+const MANY: usize = 16;
 
 /// What was found, and the revision at which all of it was current together.
 pub(super) struct Look {
@@ -15,8 +18,25 @@ pub(super) struct Look {
     pub(super) revision: i64,
 }
 
+impl Look {
+    pub(super) fn told(self) -> Result<Told, Failure> {
+        Ok(Told::At(stamp_of(self.revision)?, self.found))
+    }
+}
+
 /// Compares and reads what `ask` says; writes nothing.
 pub(super) async fn look(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Look, Failure> {
+    if ask.compare.records.len() > MANY {
+        // If nothing at all has changed since everything was last found current, there is nothing to compare.
+        let mut gets = reads(keys, ask);
+        if gets.is_empty() {
+            gets.push((keys.format(), GetOptions::new()));
+        }
+        let (answers, revision) = at_one_revision(connection, gets).await?;
+        if stamp_of(revision)? == ask.compare.stamp {
+            return Ok(Look { found: read_of(keys, ask, &mut answers.into_iter())?, revision });
+        }
+    }
     let mut gets = Vec::new();
     for (key, seen) in &ask.compare.records {
         // A record that is current has no newer revision: then it is counted, and its bytes are not sent.
@@ -27,21 +47,26 @@ pub(super) async fn look(connection: &Connection, keys: &Keys, ask: &Ask) -> Res
         let (start, end) = (keys.record(&seen.range.start), keys.record(&seen.range.end));
         gets.push((start, GetOptions::new().with_range(end).with_keys_only()));
     }
-    gets.extend(ask.read.iter().map(|key| (keys.record(key), GetOptions::new())));
-    if let Some((range, limit)) = &ask.page {
-        let (start, end) = (keys.record(&range.start), keys.record(&range.end));
-        let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
-        gets.push((start, GetOptions::new().with_range(end).with_limit(limit)));
-    }
+    gets.extend(reads(keys, ask));
     let (answers, revision) = at_one_revision(connection, gets).await?;
     Ok(Look { found: found(keys, ask, answers)?, revision })
 }
 
 /// Reads only what `ask` reads.
-pub(super) async fn read(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Vec<Option<Record>>, Failure> {
-    let gets = ask.read.iter().map(|key| (keys.record(key), GetOptions::new())).collect();
-    let (answers, _) = at_one_revision(connection, gets).await?;
-    answers.into_iter().map(|mut answer| answer.take_kvs().pop().map(record_of).transpose()).collect()
+pub(super) async fn read(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Found, Failure> {
+    let (answers, _) = at_one_revision(connection, reads(keys, ask)).await?;
+    read_of(keys, ask, &mut answers.into_iter())
+}
+
+/// The reads of records, then that of a page.
+fn reads(keys: &Keys, ask: &Ask) -> Vec<(Vec<u8>, GetOptions)> {
+    let mut gets: Vec<_> = ask.read.iter().map(|key| (keys.record(key), GetOptions::new())).collect();
+    if let Some((range, limit)) = &ask.page {
+        let (start, end) = (keys.record(&range.start), keys.record(&range.end));
+        let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+        gets.push((start, GetOptions::new().with_range(end).with_limit(limit)));
+    }
+    gets
 }
 
 /// The first request finds the revision, by asking the leader; those after it read at that revision.
@@ -110,6 +135,12 @@ fn found(keys: &Keys, ask: &Ask, answers: Vec<GetResponse>) -> Result<Found, Fai
             differs.ranges.push(index);
         }
     }
+    Ok(Found { differs, ..read_of(keys, ask, &mut answers)? })
+}
+
+/// What the answers to [`reads`] say.
+pub(super) fn read_of(keys: &Keys, ask: &Ask, answers: &mut impl Iterator<Item = GetResponse>) -> Result<Found, Failure> {
+    let mut next = || answers.next().ok_or_else(|| corrupt("an answer is incomplete"));
     let read = ask.read.iter().map(|_| next()?.take_kvs().pop().map(record_of).transpose()).collect::<Result<_, _>>()?;
     let mut page = Vec::new();
     if ask.page.is_some() {
@@ -118,17 +149,18 @@ fn found(keys: &Keys, ask: &Ask, answers: Vec<GetResponse>) -> Result<Found, Fai
             page.push((key, record_of(record)?));
         }
     }
-    Ok(Found { read, differs, page })
+    Ok(Found { read, page, ..Found::default() })
 }
 
-pub(super) fn record_of(found: KeyValue) -> Result<Record, Failure> {
-    Ok(Record { version: version_of(found.mod_revision())?, bytes: found.into_key_value().1.into() })
+fn record_of(found: KeyValue) -> Result<Record, Failure> {
+    // The revision that its last change has made: no other change ever makes the same.
+    let version = Version::new(stamp_of(found.mod_revision())?.0.into());
+    Ok(Record { version, bytes: found.into_key_value().1.into() })
 }
 
-/// A record's version is the revision of the store that its last change has made: no other change ever makes the same.
-pub(super) fn version_of(revision: i64) -> Result<Version, Failure> {
-    let revision = u128::try_from(revision).map_err(|_| corrupt("a revision is negative"))?;
-    Ok(Version::new(revision))
+/// The store's revision counts its changes.
+pub(super) fn stamp_of(revision: i64) -> Result<Stamp, Failure> {
+    u64::try_from(revision).map(Stamp).map_err(|_| corrupt("a revision is negative"))
 }
 
 /// The revision that a version is; none that this engine has given is anything else.

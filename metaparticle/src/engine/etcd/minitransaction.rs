@@ -8,8 +8,8 @@ use super::gate::{self, Gate};
 use super::keys::{APPLIED, Keys, REFUSED};
 use super::look::{self, Look, corrupt, look};
 use super::{Etcd, OPERATIONS, REQUEST_BYTES, guards};
-use crate::engine::Version;
-use crate::engine::remote::{Ask, Failure, Found, Told, again};
+use crate::engine::Stamp;
+use crate::engine::remote::{Ask, Failure, Told, again};
 use crate::error::{Error, ErrorKind};
 
 /// What etcd adds to each operation, at the most.
@@ -28,11 +28,11 @@ const ALWAYS: usize = 2;
 pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Result<Told, Failure> {
     let keys = &etcd.keys;
     if ask.write.is_empty() {
-        return Ok(Told::Found(look(connection, keys, ask).await?.found));
+        return look(connection, keys, ask).await?.told();
     }
     let compares = match compares(connection, keys, ask).await? {
         Ok(compares) => compares,
-        Err(found) if !ask.settle => return Ok(Told::Found(found)),
+        Err(look) if !ask.settle => return look.told(),
         // It must not commit, but its id must be claimed.
         Err(_) => Compares { compares: vec![guards::never(keys)], gate: None },
     };
@@ -44,22 +44,15 @@ pub(super) async fn run(etcd: &Etcd, connection: &Connection, ask: &Ask) -> Resu
         gate.open(connection, keys).await?;
     }
     match claim? {
-        Claim::Now(version, reads) => {
-            let read = reads.into_iter().map(|mut read| read.take_kvs().pop().map(look::record_of).transpose());
-            let read = read.collect::<Result<_, _>>()?;
-            Ok(Told::Committed(Found { read, ..Found::default() }, version))
-        }
+        Claim::Now(stamp, reads) => Ok(Told::At(stamp, look::read_of(keys, ask, &mut reads.into_iter())?)),
         // By an earlier try; what is read is current now.
-        Claim::Before(version) => {
-            let read = look::read(connection, keys, ask).await?;
-            Ok(Told::Committed(Found { read, ..Found::default() }, version))
-        }
+        Claim::Before(stamp) => Ok(Told::At(stamp, look::read(connection, keys, ask).await?)),
         Claim::Refused => Ok(Told::Refused),
         Claim::RefusedNow | Claim::Nobody => {
             ask.not_committed();
-            let found = look(connection, keys, ask).await?.found;
-            match (found.differs.is_empty(), ask.settle) {
-                (false, _) => Ok(Told::Found(found)),
+            let look = look(connection, keys, ask).await?;
+            match (look.found.differs.is_empty(), ask.settle) {
+                (false, _) => look.told(),
                 (true, true) => Ok(Told::Refused),
                 // Others are behind the gate, or what differed is as it was again.
                 (true, false) => Err(again("the commit was overtaken", "another one was under way")),
@@ -76,7 +69,7 @@ struct Compares {
 }
 
 /// What makes sure that everything read is current; or what is not.
-async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Result<Compares, Found>, Failure> {
+async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Result<Compares, Look>, Failure> {
     let list = if count(ask) <= FLAT { FLAT } else { NESTED };
     let guards = |revision| guards::since(keys, &ask.compare, revision, list - ALWAYS);
     let optimistic = |mut compares: Vec<Compare>| {
@@ -91,25 +84,25 @@ async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Res
         Some(_) => None,
         None => Some(gate::close(connection, keys, ask.version()).await?),
     };
-    let Look { found, revision } = look(connection, keys, ask).await?;
-    if !found.differs.is_empty() {
+    let look = look(connection, keys, ask).await?;
+    if !look.found.differs.is_empty() {
         if let Some(gate) = gate {
             gate.open(connection, keys).await?;
         }
-        return Ok(Err(found));
+        return Ok(Err(look));
     }
     Ok(match gate {
         Some(gate) => Ok(Compares { compares: vec![gate.is_closed(keys)], gate: Some(gate) }),
-        None => optimistic(guards(revision).unwrap_or_default()),
+        None => optimistic(guards(look.revision).unwrap_or_default()),
     })
 }
 
 /// Who has the commit's id.
 enum Claim {
     /// This try, which has committed. With what was read before it wrote.
-    Now(Version, Vec<GetResponse>),
+    Now(Stamp, Vec<GetResponse>),
     /// The commit, by an earlier try.
-    Before(Version),
+    Before(Stamp),
     /// A settlement.
     Refused,
     /// This try, which is a settlement and has found a difference.
@@ -189,7 +182,7 @@ fn under(lease: i64) -> PutOptions {
 fn claim(answer: &TxnResponse) -> Result<Claim, Failure> {
     if answer.succeeded() {
         let header = answer.header().ok_or_else(|| corrupt("an answer has no revision"))?;
-        return Ok(Claim::Now(look::version_of(header.revision())?, look::gets_of(answer)));
+        return Ok(Claim::Now(look::stamp_of(header.revision())?, look::gets_of(answer)));
     }
     if let [TxnOpResponse::Txn(refusal)] = &*answer.op_responses()
         && refusal.succeeded()
@@ -204,7 +197,7 @@ fn claimed(mut found: GetResponse) -> Result<Claim, Failure> {
     match found.take_kvs().pop() {
         None => Ok(Claim::Nobody),
         // It was written in the same step as the records, so it has their revision.
-        Some(id) if id.value() == APPLIED => Ok(Claim::Before(look::version_of(id.mod_revision())?)),
+        Some(id) if id.value() == APPLIED => Ok(Claim::Before(look::stamp_of(id.mod_revision())?)),
         Some(id) if id.value() == REFUSED => Ok(Claim::Refused),
         Some(_) => Err(corrupt("a commit's id holds something else")),
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TRY;
-use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Version, Write};
+use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Stamp, Version, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
@@ -85,10 +85,12 @@ pub(crate) struct Found {
 #[derive(Debug)]
 pub(crate) enum Told {
     /// If there was something to write and nothing differs, the commit was made, and its version is its id.
+    // Not every engine says so, and each can be built alone.
+    #[cfg_attr(feature = "etcd", allow(dead_code))]
     Found(Found),
-    /// The commit was made, and what it has written has a version of the server's own.
+    /// As `Found`, of a server that counts its changes and was at this one. It is the version of what was written.
     #[cfg(feature = "etcd")]
-    Committed(Found, Version),
+    At(Stamp, Found),
     /// The commit's id was claimed by a settlement, so nothing that carries it will ever commit.
     Refused,
 }
@@ -125,15 +127,15 @@ pub(crate) trait Server: Send + Sync + 'static {
     }
 }
 
-/// Asks until there is an outcome, or `deadline` has passed.
-pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<(Version, Found)> {
+/// Asks until there is an outcome with its version and its time, or `deadline` has passed.
+pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<((Version, Stamp), Found)> {
     let mut pauses = Pauses::new(deadline);
     loop {
         ask.open.store(false, Ordering::Relaxed);
         let last = match within_a_try(server.ask(&ask), deadline).await {
-            Ok(Told::Found(found)) => return Ok((ask.version(), found)),
+            Ok(Told::Found(found)) => return Ok(((ask.version(), Stamp(0)), found)),
             #[cfg(feature = "etcd")]
-            Ok(Told::Committed(found, version)) => return Ok((version, found)),
+            Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
             Ok(Told::Refused) => {
                 // It is settled that it was not committed. So this is the beginning of another commit.
                 ask.id = CommitId(fastrand::u128(..));
