@@ -33,6 +33,7 @@ use crate::transaction::{HotKeys, Log, TransactionOptions, Tx, run, run_async};
 /// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
 /// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
+/// | `etcd://user:password@host,host2`, `etcds://…` | records in an etcd cluster, for several processes (feature `etcd`) |
 /// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
 #[derive(Clone)]
 pub struct Store {

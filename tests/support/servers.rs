@@ -25,7 +25,7 @@ struct Kind {
 }
 
 const KINDS: [Kind; 3] = [
-    Kind { name: "etcd", program: "/usr/bin/etcd", package: "etcd-server" },
+    Kind { name: "etcd", program: "/usr/bin/etcd", package: "etcd-server etcd-client" },
     Kind { name: "postgres", program: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" },
     Kind { name: "redis", program: "/usr/bin/redis-server", package: "redis-server" },
 ];
