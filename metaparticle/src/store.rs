@@ -34,6 +34,7 @@ use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, r
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
 /// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
 /// | `mysql://user:password@host/database`, `mariadb://…` | records in MariaDB or MySQL, for several processes (feature `mysql`) |
+/// | `etcd://user:password@host,host2`, `etcds://…` | records in an etcd cluster, for several processes (feature `etcd`) |
 /// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
 #[derive(Clone)]
 pub struct Store {

@@ -66,8 +66,9 @@ async fn outer(first: &mut Counter, second: Option<Ref<Counter>>) -> Result<(u64
 
 /// Every engine, and one that never answers at once.
 fn stores() -> Vec<(&'static str, TestStore)> {
-    let servers =
-        ["mysql", "postgres", "redis"].into_iter().filter(|engine| metaparticle_tests::servers::is_there(engine, "async_fn"));
+    let servers = ["etcd", "mysql", "postgres", "redis"]
+        .into_iter()
+        .filter(|engine| metaparticle_tests::servers::is_there(engine, "async_fn"));
     let mut stores: Vec<_> =
         ["memory", "sled"].into_iter().chain(servers).map(|engine| (engine, TestStore::new(engine))).collect();
     stores.push(("later", TestStore::on(Later::store().0)));

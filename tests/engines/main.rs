@@ -31,6 +31,10 @@ mod postgres {
     metaparticle::conformance_tests!(|| super::on_server("postgres"));
 }
 
+mod etcd {
+    metaparticle::conformance_tests!(|| super::on_server("etcd"));
+}
+
 mod redis {
     metaparticle::conformance_tests!(|| super::on_server("redis"));
 }

@@ -73,6 +73,7 @@ macro_rules! on_every_engine {
 #[macro_export]
 macro_rules! on_every_server {
     ($($name:ident)*) => {
+        $crate::on_server! { on_etcd "etcd" $($name)* }
         $crate::on_server! { on_mysql "mysql" $($name)* }
         $crate::on_server! { on_postgres "postgres" $($name)* }
         $crate::on_server! { on_redis "redis" $($name)* }

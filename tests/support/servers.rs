@@ -3,6 +3,8 @@
 //! A server is started by a guard, a shell that waits for its input to end. The input is a pipe from this process: so the server
 //! also ends, and its folder goes, when the tests are killed.
 
+mod etcd;
+
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
@@ -22,7 +24,8 @@ struct Kind {
     package: &'static str,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
+    Kind { name: "etcd", program: "/usr/bin/etcd", package: "etcd-server etcd-client" },
     Kind { name: "mysql", program: "/usr/sbin/mariadbd", package: "mariadb-server-core mariadb-client-core" },
     Kind { name: "postgres", program: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" },
     Kind { name: "redis", program: "/usr/bin/redis-server", package: "redis-server" },
@@ -57,25 +60,40 @@ pub struct Server {
     name: &'static str,
     port: u16,
     folder: PathBuf,
+    /// The arguments of an etcd member.
+    etcd: Vec<String>,
     guard: Option<(Child, String)>,
 }
 
 impl Server {
     /// Starts a server of this engine. It may not be ready to answer yet; engines wait for that when they are opened.
     pub fn start(name: &str) -> Self {
-        let kind = kind(name);
-        let folder = tempfile::Builder::new().prefix("metaparticle-").tempdir().expect("a temporary folder").keep();
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
-        let mut server = Self { name: kind.name, port, folder, guard: None };
-        if let Some((user, group)) = ordinary_user() {
-            chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
-        }
-        match kind.name {
+        let mut server = Self::new(name);
+        match name {
             "postgres" => server.make_cluster(),
             "mysql" => server.make_system_tables(),
+            "etcd" => etcd::together(std::slice::from_mut(&mut server), &[]),
             _ => {}
         }
         server.run();
+        server
+    }
+
+    /// Starts the members of an etcd cluster, each with these arguments beside its own.
+    pub fn start_etcd(members: usize, arguments: &[&str]) -> Vec<Self> {
+        let mut servers: Vec<Self> = (0..members).map(|_| Self::new("etcd")).collect();
+        etcd::together(&mut servers, arguments);
+        servers.iter_mut().for_each(Self::run);
+        servers
+    }
+
+    fn new(name: &str) -> Self {
+        let kind = kind(name);
+        let folder = tempfile::Builder::new().prefix("metaparticle-").tempdir().expect("a temporary folder").keep();
+        let server = Self { name: kind.name, port: free_port(), folder, etcd: Vec::new(), guard: None };
+        if let Some((user, group)) = ordinary_user() {
+            chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
+        }
         server
     }
 
@@ -118,6 +136,7 @@ impl Server {
                 "-c",
                 "max_connections=300",
             ]),
+            "etcd" => guard.args(&self.etcd),
             "mysql" => guard
                 .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500"])
                 .arg(format!("--port={port}"))
@@ -145,8 +164,22 @@ impl Server {
 
     /// Kills the server as a crash would, and starts it again on what it has left behind.
     pub fn crash_and_restart(&mut self) {
-        std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
         self.crash();
+        self.restart();
+    }
+
+    /// Kills the server as a crash would.
+    pub fn crash(&mut self) {
+        std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
+        let (mut guard, pid) = self.guard.take().expect("it is running");
+        // It may have ended by itself.
+        Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status().expect("kill runs");
+        drop(guard.stdin.take());
+        guard.wait().expect("the guard ends");
+    }
+
+    /// Starts the server again, on what a crash has left behind.
+    pub fn restart(&mut self) {
         self.run();
         // PostgreSQL refuses to start while a process of the one that was killed is still there.
         while !self.listens() {
@@ -154,14 +187,6 @@ impl Server {
             self.run();
         }
         std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
-    }
-
-    fn crash(&mut self) {
-        let (mut guard, pid) = self.guard.take().expect("it is running");
-        // It may have ended by itself.
-        Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status().expect("kill runs");
-        drop(guard.stdin.take());
-        guard.wait().expect("the guard ends");
     }
 
     /// Waits until it listens to its port, or has ended.
@@ -194,6 +219,7 @@ impl Server {
         match self.name {
             "mysql" => format!("mysql://tests:secret@127.0.0.1:{port}/tests?table=store_{number}"),
             "postgres" => format!("postgres://tests:secret@127.0.0.1:{port}/postgres?table=store_{number}"),
+            "etcd" => format!("etcd://127.0.0.1:{port}/?prefix=store_{number}"),
             _ => format!("redis://127.0.0.1:{port}/0?prefix=store_{number}"),
         }
     }
@@ -207,6 +233,10 @@ impl Drop for Server {
             let _ = guard.wait();
         }
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// PostgreSQL and MariaDB refuse to run as root; then the account of PostgreSQL's package is used.

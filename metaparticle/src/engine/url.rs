@@ -6,7 +6,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Settings;
 
 /// Engines that have a name but are not part of this version.
-const PLANNED: [&str; 1] = ["etcd"];
 
 /// Opens the engine that `url` names.
 pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
@@ -19,10 +18,7 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
         Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => open_mysql(url, settings),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
         Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
-        Some((scheme, _)) if PLANNED.contains(&scheme) => Err(unusable(
-            url,
-            "this version of metaparticle has no such engine yet, but `sled:`, `memory:`, `postgres:`, `mysql:` and `redis:`",
-        )),
+        Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => open_etcd(url, settings),
         Some((scheme, rest)) if rest.starts_with("//") => {
             Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
         }
@@ -92,7 +88,18 @@ fn open_redis(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
     Err(without(url, "redis"))
 }
 
-#[cfg(not(all(feature = "sled", feature = "mysql", feature = "postgres", feature = "redis")))]
+#[cfg(feature = "etcd")]
+fn open_etcd(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+    let engine = super::etcd::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+    Ok(Box::new(engine))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn open_etcd(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+    Err(without(url, "etcd"))
+}
+
+#[cfg(not(all(feature = "sled", feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis")))]
 fn without(url: &str, feature: &str) -> Error {
     let add = format!("`cargo add metaparticle --features {feature}`");
     unusable(url, &format!("metaparticle was built without its feature `{feature}`; add it: {add}"))
