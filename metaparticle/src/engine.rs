@@ -25,7 +25,10 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) mod remote;
+mod subscription;
 pub(crate) mod url;
+
+pub use self::subscription::{Hint, Subscription, Watchers};
 
 /// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +96,11 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
+    /// The range of this key alone.
+    pub fn only(key: &RecordKey) -> Self {
+        Self { start: key.clone(), end: RecordKey::new([&**key, &[0]].concat()) }
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         *self.start <= *key && *key < *self.end
@@ -127,6 +135,12 @@ pub struct Seen {
 impl Seen {
     /// Nothing was seen, so nothing is compared.
     pub const NOTHING: &'static Self = &Self { records: Vec::new(), ranges: Vec::new(), stamp: Stamp(0) };
+
+    /// All of it as ranges of keys, for [`Engine::subscribe`].
+    pub fn watched(&self) -> Vec<KeyRange> {
+        let records = self.records.iter().map(|(key, _)| KeyRange::only(key));
+        records.chain(self.ranges.iter().map(|seen| seen.range.clone())).collect()
+    }
 }
 
 /// One record to write or, with `None`, to remove.
@@ -268,6 +282,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Answers once something in `compare` is no longer current. It may answer too early, never too late.
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()>;
+
+    /// Hints of what changes in `ranges` from now on. An engine that does not know what others change leaves this as it is: then
+    /// whoever watches looks again and again. See [`Watchers`], which a subscription is made by.
+    fn subscribe(&self, ranges: &[KeyRange]) -> Subscription {
+        let _ = ranges;
+        Subscription::untold()
+    }
 
     /// Answers once every commit up to `stamp` survives a power cut. An engine that answers `execute` only then is ready.
     fn durable(&self, stamp: Stamp) -> Answer<'_, ()>;

@@ -21,7 +21,7 @@ use crate::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, S
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Types;
 use crate::sync::{Mutex, block_on};
-use crate::transaction::{HotKeys, Log, TransactionOptions, Tx, run, run_async};
+use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, run, run_async};
 
 /// What a program opens, and runs transactions on.
 ///
@@ -47,6 +47,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     types: Types,
     hot_keys: Arc<HotKeys>,
+    groups: Groups,
+    habits: Habits,
     counters: Counters,
     random: Mutex<fastrand::Rng>,
 }
@@ -101,6 +103,8 @@ impl Store {
             clock,
             types: Types::default(),
             hot_keys: Arc::default(),
+            groups: Groups::default(),
+            habits: Habits::default(),
             counters: Counters::default(),
             random: Mutex::new(fastrand::Rng::new()),
         };
@@ -257,6 +261,14 @@ impl Store {
         &self.inner.hot_keys
     }
 
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
+    }
+
+    pub(crate) fn habits(&self) -> &Habits {
+        &self.inner.habits
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
     }
@@ -321,7 +333,7 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    fn wait_for<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) fn wait_for<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         block_on(future, self.clock, Some(self.deadline))
     }
 

@@ -8,8 +8,9 @@ use std::task::{Poll, Waker};
 use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
 use metaparticle::{Result, Store, conformance};
 
+#[derive(Clone)]
 pub(crate) struct Later {
-    memory: Box<dyn Engine>,
+    memory: Arc<dyn Engine>,
     calls: Arc<Calls>,
 }
 
@@ -20,6 +21,7 @@ pub(crate) struct Calls {
     commits: AtomicU64,
     hold: Mutex<Hold>,
     before_commit: Mutex<Option<Hook>>,
+    after_commit: Mutex<Option<Hook>>,
     before_read: Mutex<Option<(Vec<u8>, Hook)>>,
     /// What is called before a scan, and how many scans come before that one.
     before_scan: Mutex<Option<(u32, Hook)>>,
@@ -38,8 +40,15 @@ struct Hold {
 
 impl Later {
     pub(crate) fn store() -> (Store, Arc<Calls>) {
+        let (store, _, calls) = Self::two_stores();
+        (store, calls)
+    }
+
+    /// Two stores on the same records, as two processes have them.
+    pub(crate) fn two_stores() -> (Store, Store, Arc<Calls>) {
         let calls = Arc::new(Calls::default());
-        (Store::with_engine(Self { memory: conformance::memory_engine(), calls: calls.clone() }), calls)
+        let engine = Self { memory: conformance::memory_engine().into(), calls: calls.clone() };
+        (Store::with_engine(engine.clone()), Store::with_engine(engine), calls)
     }
 
     /// A store whose engine answers only when it is released.
@@ -109,6 +118,11 @@ impl Calls {
         *self.before_commit.lock().expect("no panic") = Some(Box::new(f));
     }
 
+    /// Calls `f` when the next commit has been carried out, before that is answered.
+    pub(crate) fn after_commit(&self, f: impl FnOnce() + Send + 'static) {
+        *self.after_commit.lock().expect("no panic") = Some(Box::new(f));
+    }
+
     /// Calls `f` before a record whose key contains `key` is read.
     pub(crate) fn before_read(&self, key: &str, f: impl FnOnce() + Send + 'static) {
         *self.before_read.lock().expect("no panic") = Some((key.into(), Box::new(f)));
@@ -164,7 +178,12 @@ impl Engine for Later {
             self.calls.hook(&request);
             let counter = if is_commit { &self.calls.commits } else { &self.calls.reads };
             counter.fetch_add(1, Ordering::SeqCst);
-            self.memory.execute(request)
+            let answer = self.memory.execute(request);
+            let hook = self.calls.after_commit.lock().expect("no panic").take_if(|_| is_commit);
+            if let Some(hook) = hook {
+                hook();
+            }
+            answer
         })
     }
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {

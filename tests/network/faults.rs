@@ -10,7 +10,7 @@ use metaparticle_tests::on_threads;
 use metaparticle_tests::proxy::{Fault, Proxy};
 use metaparticle_tests::servers::Server;
 
-use crate::{count, increment, on_every_server, open, server};
+use crate::{count, increment, increment_after, on_every_server, open, server};
 
 on_every_server! {
     lost_answers_are_settled
@@ -24,16 +24,23 @@ on_every_server! {
 /// How many other requests pass before a fault: so that it meets reads, comparisons and commits.
 const SKIPS: u32 = 4;
 
+/// How many faults each test brings about; `FAULTS=1000` is the long form.
+fn faults() -> u32 {
+    std::env::var("FAULTS").map_or(25, |faults| faults.parse().expect("FAULTS is a number"))
+}
+
 fn lost_answers_are_settled(engine: &str) {
     for fault in [Fault::LoseReply, Fault::LoseRequest] {
         let proxy = Proxy::before(server(engine).port());
         let store = open(&server(engine).new_url_through(proxy.port()));
-        for n in 0..50 {
+        let mut n = 0;
+        while proxy.met() < faults() {
             proxy.once(fault, n % SKIPS);
-            assert_eq!(store.run(|| increment("n")).expect("it is settled"), u64::from(n) + 1, "{fault:?}");
+            assert_eq!(store.run(|| increment_after("n", "other")).expect("it is settled"), u64::from(n) + 1, "{fault:?}");
+            n += 1;
         }
-        assert!(proxy.met() >= 25, "only {} faults were met", proxy.met());
-        assert_eq!(store.run(|| count("n")).expect("counts"), 50);
+        assert_eq!(store.run(|| count("n")).expect("counts"), u64::from(n));
+        println!("{engine}, {fault:?}: {n} transactions, {} faults", proxy.met());
     }
 }
 
@@ -42,7 +49,7 @@ fn lost_answers_of_several_threads_are_settled(engine: &str) {
     let store = open(&server(engine).new_url_through(proxy.port()));
     let answered = AtomicU64::new(0);
     on_threads(4, |thread| {
-        for n in 0..25 {
+        for n in 0..faults() {
             proxy.once(Fault::LoseReply, (thread as u32 + n) % SKIPS);
             store.run(|| increment("n")).expect("it is settled");
             answered.fetch_add(1, Ordering::Relaxed);
@@ -80,13 +87,13 @@ fn read(engine: &dyn Engine) -> Option<metaparticle::engine::Record> {
 fn blind_writes_whose_answers_are_lost_are_made_once(engine: &str) {
     let proxy = Proxy::before(server(engine).port());
     let engine = engine_at(&server(engine).new_url_through(proxy.port())).expect("a store opens");
-    for n in 0..20 {
+    for n in 0..faults() {
         proxy.once(Fault::LoseReply, 0);
-        let reply = execute(&*engine, Seen::NOTHING, Some(&[n]));
+        let reply = execute(&*engine, Seen::NOTHING, Some(&n.to_be_bytes()));
         let record = read(&*engine).expect("it is there");
-        assert_eq!((&*record.bytes, Some(record.version)), (&[n][..], reply.version));
+        assert_eq!((&*record.bytes, Some(record.version)), (&n.to_be_bytes()[..], reply.version));
     }
-    assert_eq!(proxy.met(), 20);
+    assert_eq!(proxy.met(), faults());
 }
 
 fn an_answer_that_never_comes_is_given_up(engine: &str) {
@@ -95,7 +102,7 @@ fn an_answer_that_never_comes_is_given_up(engine: &str) {
     let store = Store::builder(url).timeout(Duration::from_secs(25)).open().expect("a store opens");
     store.run(|| increment("n")).expect("increments");
     proxy.once(Fault::Stall, 1);
-    assert_eq!(store.run(|| increment("n")).expect("it is settled"), 2);
+    assert_eq!(store.run(|| increment_after("n", "other")).expect("it is settled"), 2);
     assert_eq!(proxy.met(), 1);
 }
 
@@ -127,25 +134,21 @@ fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
     let mut server = Server::start(engine);
     let store = Store::builder(server.new_url()).timeout(Duration::from_secs(25)).open().expect("a store opens");
     let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
-    let reached = |n| {
-        while answered.load(Ordering::Relaxed) < n {
-            std::thread::yield_now()
+    let calls = || {
+        while answered.load(Ordering::Relaxed) < 400 {
+            match store.run(|| increment("n")) {
+                Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
+                Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
+                Err(error) => panic!("{error:?}"),
+            };
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while answered.load(Ordering::Relaxed) < 400 {
-                    match store.run(|| increment("n")) {
-                        Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
-                        Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
-                        Err(error) => panic!("{error:?}"),
-                    };
-                }
-            });
-        }
+        let callers = [scope.spawn(calls), scope.spawn(calls)];
         for crash in 1..=3 {
-            reached(crash * 100);
+            while answered.load(Ordering::Relaxed) < crash * 100 && !callers.iter().any(|caller| caller.is_finished()) {
+                std::thread::yield_now();
+            }
             server.crash_and_restart();
         }
     });

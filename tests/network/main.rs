@@ -19,6 +19,13 @@ pub(crate) fn increment(counter: &mut Counter) -> Result<u64> {
     Ok(counter.n)
 }
 
+/// With two objects it reads before it commits, each time.
+#[transactional]
+pub(crate) fn increment_after(counter: &mut Counter, other: metaparticle::Ref<Counter>) -> Result<u64> {
+    counter.n += 1;
+    Ok(counter.n + other.n)
+}
+
 #[transactional]
 pub(crate) fn count(counter: metaparticle::Ref<Counter>) -> Result<u64> {
     Ok(counter.n)

@@ -116,6 +116,8 @@ mod docs {
     struct Testing;
     #[doc = include_str!("../../docs/guide/engines.md")]
     struct Engines;
+    #[doc = include_str!("../../docs/guide/watching.md")]
+    struct Watching;
     #[doc = include_str!("../../docs/guide/tool.md")]
     struct Tool;
 }

@@ -4,7 +4,7 @@
 //! also ends, and its folder goes, when the tests are killed.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -146,13 +146,35 @@ impl Server {
     /// Kills the server as a crash would, and starts it again on what it has left behind.
     pub fn crash_and_restart(&mut self) {
         std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
+        self.crash();
+        self.run();
+        // PostgreSQL refuses to start while a process of the one that was killed is still there.
+        while !self.listens() {
+            self.crash();
+            self.run();
+        }
+        std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
+    }
+
+    fn crash(&mut self) {
         let (mut guard, pid) = self.guard.take().expect("it is running");
-        let killed = Command::new("kill").args(["-9", &pid]).status().expect("kill runs");
-        assert!(killed.success());
+        // It may have ended by itself.
+        Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status().expect("kill runs");
         drop(guard.stdin.take());
         guard.wait().expect("the guard ends");
-        std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
-        self.run();
+    }
+
+    /// Waits until it listens to its port, or has ended.
+    fn listens(&self) -> bool {
+        let pid = self.guard.as_ref().map(|(_, pid)| pid).expect("it was started");
+        let is_running = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        while is_running() {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        false
     }
 
     /// The port that it listens to, on 127.0.0.1.

@@ -2,18 +2,34 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::support::{beside, done, filled, records, run, text};
 
 const KEY: &[u8] = b"\x01\x02Account\0\x02ann\0";
 
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Changes one value inside of sled, past metaparticle.
 fn change(path: &str, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
-    let db = sled::open(Path::new(path).join("sled")).expect("sled opens");
+    let db = sled(path);
     let mut value = db.get(key).expect("sled reads").expect("it is there").to_vec();
     change(&mut value);
     db.insert(key, value).expect("sled writes");
     db.flush().expect("sled writes");
+}
+
+/// Opens sled as soon as nobody has its lock: a process that another test is just starting has it until it runs its program.
+fn sled(path: &str) -> sled::Db {
+    let start = Instant::now();
+    loop {
+        match sled::open(Path::new(path).join("sled")) {
+            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") && start.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            opened => return opened.expect("sled opens"),
+        }
+    }
 }
 
 fn value(path: &str, key: &[u8]) -> Vec<u8> {

@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::fixed::Fixed;
+use super::group::Gate;
 use super::hot_keys::Turn;
 use super::log::{Log, suspended};
+use crate::durability::Durability;
 use crate::encoding::{Encoded, FieldSet, FieldWriter};
-use crate::engine::{Differs, Record, RecordKey, Request, Seen, Stamp};
+use crate::engine::{Differs, Record, RecordKey, Seen, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::persistent::Persistent;
@@ -37,6 +39,10 @@ pub(super) struct State {
     pub(super) seen: Seen,
     /// Results may be given away once this is durable.
     pub(super) durable_at: Stamp,
+    /// Nor before this is committed.
+    pub(super) gate: Option<Gate>,
+    /// What the first object that is read is known to be.
+    pub(super) fresh: Option<Fresh>,
     /// Set once the attempt cannot be committed any more, whatever its body returns.
     pub(super) doom: Option<Doom>,
     /// What to put back if a nested function fails.
@@ -68,7 +74,14 @@ pub(super) enum Doom {
 pub(crate) struct Conflict {
     pub(super) keys: Vec<RecordKey>,
     pub(super) objects: Vec<String>,
+    /// Whether a group has failed: all of its members run again as the next group, without queueing for each other.
+    pub(super) at_once: bool,
+    /// What the one object is instead, if that is known.
+    pub(super) fresh: Option<Fresh>,
 }
+
+/// An object as it was when a commit of it failed.
+pub(super) type Fresh = (RecordKey, Option<Record>);
 
 /// An attempt whose body has ended; it can go to another thread.
 pub(super) struct Ended {
@@ -131,6 +144,8 @@ impl Attempt {
             index: HashMap::new(),
             seen: Seen::default(),
             durable_at: Stamp(0),
+            gate: None,
+            fresh: None,
             doom: None,
             undo: Vec::new(),
             effects: Vec::new(),
@@ -244,12 +259,16 @@ impl Attempt {
         self.check_key_sizes(&missing)?;
         let read: Vec<RecordKey> = missing.iter().map(|(_, key)| key.clone()).collect();
         let reply = match &self.log {
-            Some(log) => log.read(self.store.engine(), &read),
+            Some(log) => {
+                let reply = log.read(&self.store, &read);
+                self.state.borrow_mut().gate = log.gate();
+                reply
+            }
             None => {
-                self.queue_for_hot_keys(&missing);
-                let (state, waiter) = (self.state.borrow(), self.waiter());
-                let request = Request { compare: &state.seen, read: &read, ..waiter.request() };
-                waiter.wait(self.store.engine().execute(request))
+                if !self.has_group(&read) {
+                    self.queue_for_hot_keys(&missing);
+                }
+                self.read_now(&read)
             }
         };
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
@@ -295,7 +314,7 @@ impl Attempt {
         if !differs.ranges.is_empty() {
             objects.push("the objects in a range of keys".to_owned());
         }
-        Conflict { keys, objects }
+        Conflict { keys, objects, at_once: false, fresh: None }
     }
 
     pub(super) fn doom(&self, doom: Doom) {
@@ -417,6 +436,15 @@ impl Attempt {
 }
 
 impl Conflict {
+    pub(super) fn of_group(self, fresh: Option<Fresh>) -> Self {
+        Self { at_once: true, fresh, ..self }
+    }
+
+    /// The same as an engine would say it.
+    pub(super) fn differs(&self) -> Differs {
+        Differs { records: self.keys.iter().map(|key| (key.clone(), None)).collect(), ranges: Vec::new() }
+    }
+
     fn error(&self) -> Error {
         let message = format!("another transaction has changed {} meanwhile; the body will be run again", self.names());
         Error::new(ErrorKind::Conflict, message)
@@ -466,7 +494,8 @@ impl State {
         std::mem::take(&mut self.effects)
     }
 
-    pub(super) fn has_effects(&self) -> bool {
-        !self.effects.is_empty()
+    /// Whether the result is held back until it is durable.
+    pub(super) fn waits_for_disk(&self, fixed: &Fixed) -> bool {
+        fixed.durability == Durability::Immediate || !self.effects.is_empty()
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
-use crate::durability::Durability;
+use super::gate::{Grouped, Origin, Sent};
+use super::group::is_of_one_object;
 use crate::encoding::FieldSet;
-use crate::engine::{CommitId, Engine, Record, RecordKey, Reply, Request, Stamp, Write};
+use crate::engine::{Answer, CommitId, Engine, Record, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Waiter;
 
@@ -26,13 +27,7 @@ impl Attempt {
         self.state.borrow().doom.clone()
     }
 
-    /// Holds a result back until what it is based on is durable.
-    pub(super) fn output_gate(&self) -> Result<()> {
-        let stamp = self.state.borrow().durable_at;
-        self.wait_durable(stamp)
-    }
-
-    fn wait_durable(&self, stamp: Stamp) -> Result<()> {
+    pub(super) fn wait_durable(&self, stamp: Stamp) -> Result<()> {
         let answer = self.store.engine().durable(stamp);
         self.waiter().wait(answer).map_err(|error| unconfirmed(self.fixed().name, error))
     }
@@ -40,13 +35,22 @@ impl Attempt {
     /// Commits what the body has changed.
     pub(super) fn commit(&self) -> Result<Committed> {
         for round in 0..=REBASES {
-            let Some(write) = self.prepare(round)? else { return self.finish_reading() };
-            let reply = self.send(&write)?;
+            let Some(write) = self.prepare(round)? else { return self.finish_reading(self.waits_for_disk()) };
+            let (reply, origin) = match self.send(&write)? {
+                Sent::Reply(reply) => (reply, Origin::Engine),
+                Sent::Behind(reply) => (reply, Origin::Ahead),
+                Sent::Joined(group) => match self.finish_with(&group)? {
+                    Grouped::Done => return Ok(Committed::Done),
+                    Grouped::Differs(reply) => (reply, Origin::Group),
+                    Grouped::Conflict(conflict) => return Ok(Committed::Conflict(conflict)),
+                },
+                Sent::Conflict(conflict) => return Ok(Committed::Conflict(conflict)),
+            };
             if reply.differs.is_empty() {
                 self.written();
                 return self.finish_writing(reply.durable_at);
             }
-            if let Some(conflict) = self.rebase_or_conflict(&reply, round)? {
+            if let Some(conflict) = self.rebase_or_conflict(&reply, origin, round)? {
                 return Ok(Committed::Conflict(conflict));
             }
         }
@@ -74,28 +78,37 @@ impl Attempt {
     }
 
     /// What the commit is in conflict with, if it cannot be put on top of what others have committed.
-    pub(super) fn rebase_or_conflict(&self, reply: &Reply, round: u32) -> Result<Option<Conflict>> {
+    pub(super) fn rebase_or_conflict(&self, reply: &Reply, origin: Origin, round: u32) -> Result<Option<Conflict>> {
         if round == REBASES || !self.rebase(reply)? {
-            return Ok(Some(self.conflict(&reply.differs)));
+            let conflict = self.conflict(&reply.differs);
+            return Ok(Some(match origin {
+                Origin::Engine => conflict,
+                Origin::Group => conflict.of_group(reply.differs.records.first().cloned()),
+                Origin::Ahead => conflict.of_group(None),
+            }));
         }
         self.store.counters().rebased();
         Ok(None)
     }
 
-    fn send(&self, write: &[Write]) -> Result<Reply> {
-        let state = self.state.borrow();
+    fn send(&self, write: &[Write]) -> Result<Sent> {
         let id = CommitId(self.store.random_id());
-        let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
-        self.waiter().wait(self.store.engine().execute(request)).map_err(|error| within_function(self.fixed().name, error))
-    }
-
-    fn finish_reading(&self) -> Result<Committed> {
-        self.state.borrow_mut().turn = None;
-        let stamp = self.state.borrow().durable_at;
-        if self.waits_for_disk() {
-            self.wait_durable(stamp)?;
+        {
+            let state = self.state.borrow();
+            let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
+            let answer = self.store.engine().execute(request);
+            if matches!(answer, Answer::Ready(_)) || state.gate.is_none() && !is_of_one_object(&state.seen, write) {
+                let reply = self.waiter().wait(answer).map_err(|error| within_function(self.fixed().name, error))?;
+                return Ok(Sent::Reply(reply));
+            }
         }
-        Ok(Committed::Done)
+        if let Some(sent) = self.join_group(write) {
+            return Ok(sent);
+        }
+        if let Some(conflict) = self.settle_gate()? {
+            return Ok(Sent::Conflict(conflict));
+        }
+        self.send(write)
     }
 
     fn finish_writing(&self, stamp: Stamp) -> Result<Committed> {
@@ -253,7 +266,7 @@ impl Attempt {
 
     /// Whether the result is held back until it is durable.
     pub(super) fn waits_for_disk(&self) -> bool {
-        self.fixed().durability == Durability::Immediate || self.state.borrow().has_effects()
+        self.state.borrow().waits_for_disk(self.fixed())
     }
 }
 

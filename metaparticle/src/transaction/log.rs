@@ -7,11 +7,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::attempt::Fresh;
+use super::group::{Gate, Outcome};
 use crate::durability::Durability;
 use crate::engine::{
     Answer, CommitId, Differs, Engine, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
 
 /// A call of the engine that could not be answered at once.
 #[derive(Clone, Debug)]
@@ -28,6 +31,7 @@ pub(crate) enum Call {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     content: RefCell<Content>,
+    reads_groups: bool,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +43,8 @@ struct Content {
     /// All records and pages, as the engine is asked to compare them.
     seen: Seen,
     durable_at: Stamp,
+    /// Not committed yet, and all that was read is from it.
+    gate: Option<Gate>,
     pending: Option<Call>,
     /// What the last request found changed. What was answered before it is answered again, and the next thing that is asked for
     /// ends the attempt: by then it knows all objects that this is about.
@@ -46,6 +52,11 @@ struct Content {
 }
 
 impl Log {
+    /// `reads_groups`: also what is not committed yet.
+    pub(super) fn new(reads_groups: bool) -> Self {
+        Self { reads_groups, ..Self::default() }
+    }
+
     /// What has to be asked before the body can go on.
     pub(super) fn take_pending(&self) -> Option<Call> {
         self.content.borrow_mut().pending.take()
@@ -72,19 +83,44 @@ impl Log {
     }
 
     /// The records of `keys`, if they are known or the engine answers at once.
-    pub(super) fn read(&self, engine: &dyn Engine, keys: &[RecordKey]) -> Result<Reply> {
+    pub(super) fn read(&self, store: &Store, keys: &[RecordKey]) -> Result<Reply> {
         let missing: Vec<RecordKey> = {
             let content = self.content.borrow();
             keys.iter().filter(|key| !content.records.contains_key(*key)).cloned().collect()
         };
         let is_known = missing.is_empty();
-        if !is_known {
-            self.ask(engine, Call::Read(missing))?;
+        if !is_known && !self.read_from_group(store, &missing) {
+            self.ask(store.engine(), Call::Read(missing))?;
         }
         let content = self.content.borrow();
         let read = keys.iter().map(|key| content.records.get(key).cloned().flatten()).collect();
         let differs = content.differs.clone().filter(|_| !is_known).unwrap_or_default();
         Ok(Reply { read, differs, version: None, stamp: content.seen.stamp, durable_at: content.durable_at })
+    }
+
+    /// Reads from a group, if that is all that is asked for; whether it was.
+    pub(super) fn read_from_group(&self, store: &Store, keys: &[RecordKey]) -> bool {
+        let ([key], true) = (keys, self.reads_groups && self.is_empty()) else { return false };
+        let Some((record, gate)) = store.groups().read(store, key) else { return false };
+        let mut content = self.content.borrow_mut();
+        content.add(key.clone(), record);
+        content.gate = Some(gate);
+        true
+    }
+
+    /// Takes what the only object is known to be for read; whether it was.
+    pub(super) fn takes(&self, fresh: Option<Fresh>, keys: &[RecordKey]) -> bool {
+        let ([key], Some((fresh, record))) = (keys, fresh) else { return false };
+        let is_it = *key == fresh;
+        if is_it {
+            self.content.borrow_mut().add(fresh, record);
+        }
+        is_it
+    }
+
+    /// The group that was read from.
+    pub(super) fn gate(&self) -> Option<Gate> {
+        self.content.borrow().gate.clone()
     }
 
     /// A page, if it is known or the engine answers at once.
@@ -140,6 +176,13 @@ impl Log {
 
     /// Asks and waits, in the future.
     pub(super) async fn perform(&mut self, engine: &dyn Engine, call: Call) -> Result<()> {
+        let gate = if matches!(call, Call::Alone { .. }) { None } else { self.content.get_mut().gate.take() };
+        if let Some(gate) = gate {
+            let outcome = gate.group.outcome().await;
+            if !self.content.get_mut().settled(&gate, &outcome) {
+                return Ok(());
+            }
+        }
         // Taken out, so that nothing but this is borrowed while it waits.
         let seen = std::mem::take(&mut self.content.get_mut().seen);
         let answered = match call.send(engine, &seen) {
@@ -186,6 +229,23 @@ impl Content {
         }
         self.seen.stamp = stamp;
         true
+    }
+
+    /// As `Attempt::settled`; whether what was read is so.
+    fn settled(&mut self, gate: &Gate, outcome: &Outcome) -> bool {
+        let key = gate.group.key();
+        let seen = self.seen.records.iter_mut().find(|(seen, _)| seen == key);
+        if let (Some((_, seen)), Some((provisional, version))) = (seen, gate.group.version_after(outcome))
+            && *seen == provisional
+        {
+            *seen = version;
+            if let (Some(Some(record)), Some(version)) = (self.records.get_mut(key), version) {
+                record.version = version;
+            }
+            return true;
+        }
+        self.differs = Some(gate.group.differs());
+        false
     }
 
     fn add(&mut self, key: RecordKey, record: Option<Record>) {

@@ -1,11 +1,13 @@
 //! The loop: run the body, commit, and after a conflict run it again.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Conflict, Doom};
+use super::attempt::{Attempt, Conflict, Doom, Fresh};
 use super::commit::Committed;
 use super::fixed::Fixed;
 use super::hot_keys::Turn;
@@ -93,31 +95,33 @@ impl<'a> Transaction<'a> {
 
     fn run<Out: Outcome>(mut self, body: impl Fn(&Tx) -> Out) -> Out {
         let mut number = 1;
-        let mut turn = None;
+        let (mut turn, mut fresh) = (None, None);
         loop {
-            let conflict = match self.attempt(number, turn, &body) {
+            let conflict = match self.attempt(number, turn, fresh, &body) {
                 Next::Return(out) => return out,
                 Next::Fail(error) => return Out::from_error(self.explain(error, number)),
                 Next::RunAgain(conflict) => conflict,
             };
             number += 1;
             match self.prepare(number, conflict) {
-                Ok(next_turn) => turn = next_turn,
+                Ok(next) => (turn, fresh) = next,
                 Err(error) => return Out::from_error(error),
             }
         }
     }
 
     /// Waits before attempt `number`: a random time, and for the turn on what others are changing too.
-    fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<Option<Turn>> {
+    fn prepare(&mut self, number: u32, mut conflict: Conflict) -> Result<(Option<Turn>, Option<Fresh>)> {
+        let (at_once, fresh) = (conflict.at_once, conflict.fresh.take());
         let wait = self.wait_before(number, conflict)?;
         if !wait.is_zero() {
             self.store.clock().sleep(wait);
         }
-        if self.hot.is_empty() {
-            return Ok(None);
+        if at_once || self.hot.is_empty() {
+            return Ok((None, fresh));
         }
-        Ok(self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), self.fixed.patience(self.store.clock())))
+        let patience = self.fixed.patience(self.store.clock());
+        Ok((self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), patience), None))
     }
 
     /// How long to wait before attempt `number`, if there is to be one.
@@ -126,6 +130,10 @@ impl<'a> Transaction<'a> {
         let left = self.fixed.left(self.store.clock());
         if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) || left.is_zero() {
             return Err(self.gave_up(number - 1, &conflict));
+        }
+        if conflict.at_once {
+            self.last_conflict = Some(conflict);
+            return Ok(Duration::ZERO);
         }
         self.hot.extend(conflict.keys.iter().cloned());
         self.last_conflict = Some(conflict);
@@ -151,17 +159,31 @@ impl<'a> Transaction<'a> {
         Error::new(ErrorKind::Conflict, message)
     }
 
-    fn attempt<Out: Outcome>(&self, number: u32, turn: Option<Turn>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
+    fn attempt<Out: Outcome>(
+        &self,
+        number: u32,
+        turn: Option<Turn>,
+        fresh: Option<Fresh>,
+        body: &impl Fn(&Tx) -> Out,
+    ) -> Next<Out> {
         let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, number, turn, None));
+        attempt.state.borrow_mut().fresh = fresh;
         self.store.counters().attempted();
-        let out = run_body(&attempt, body);
+        let out = match run_body(&attempt, body) {
+            Ok(out) => out,
+            Err(panic) => return after_panic(&attempt, panic),
+        };
         let out = match judge(attempt.doomed(), out) {
             Ok(out) => out,
             Err(next) => return next,
         };
         if !out.is_success() {
             // The error may tell of what was read, so it is held back like any result.
-            return Next::Return(attempt.output_gate().map_or_else(Out::from_error, |()| out));
+            return match attempt.finish_reading(true) {
+                Ok(Committed::Done) => Next::Return(out),
+                Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
+                Err(error) => Next::Return(Out::from_error(error)),
+            };
         }
         match attempt.commit() {
             Ok(Committed::Done) => {
@@ -176,10 +198,25 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// What a body has panicked with.
+pub(super) type Panic = Box<dyn Any + Send>;
+
 /// Runs the body of an attempt.
-pub(super) fn run_body<Out>(attempt: &Rc<Attempt>, body: &impl Fn(&Tx) -> Out) -> Out {
+pub(super) fn run_body<Out>(attempt: &Rc<Attempt>, body: &impl Fn(&Tx) -> Out) -> std::result::Result<Out, Panic> {
     let _running = Running::start(attempt.clone());
-    body(&Tx::new(attempt.clone()))
+    catch_unwind(AssertUnwindSafe(|| body(&Tx::new(attempt.clone()))))
+}
+
+/// A body that panics has no result, so the attempt comes to nothing; unless what it has seen is not so, the panic goes on.
+fn after_panic<Out>(attempt: &Attempt, panic: Panic) -> Next<Out> {
+    if let Some(Doom::Conflict(conflict)) = attempt.doomed() {
+        return Next::RunAgain(conflict);
+    }
+    let has_gate = attempt.state.borrow().gate.is_some();
+    match has_gate.then(|| attempt.finish_reading(false)) {
+        Some(Ok(Committed::Conflict(conflict))) => Next::RunAgain(conflict),
+        _ => resume_unwind(panic),
+    }
 }
 
 /// What comes of what a body has returned, where the attempt cannot be committed; otherwise what it returned.

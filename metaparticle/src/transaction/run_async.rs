@@ -3,22 +3,26 @@
 //! The body and everything around it that cannot leave the thread live within one call of `poll`; what is kept over an `.await` can.
 
 use std::future::{Future, poll_fn};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Doom, Effect, Ended};
+use super::attempt::{Attempt, Doom, Effect, Ended, Fresh};
 use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
 use super::fixed::Fixed;
+use super::gate::{Grouped, Origin, Sent};
+use super::group::{Group, is_of_one_object};
 use super::hot_keys::Turn;
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
 use super::outcome::Outcome;
-use super::run::{Next, Transaction, judge, run_body, run_nested, running};
+use super::run::{Next, Panic, Transaction, judge, run_body, run_nested, running};
 use crate::clock::Clock;
-use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Stamp, Write};
+use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Store, unconfirmed_commit};
 
@@ -29,15 +33,17 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
         return out;
     }
     let mut transaction = Transaction::new(&store, options);
-    let (mut number, mut turn, mut known) = (1, None, Vec::new());
+    let (mut number, mut turn, mut fresh, mut known) = (1, None, None, Vec::new());
     loop {
         let attempt = AsyncAttempt { store: &store, fixed: transaction.fixed, number };
-        let conflict = match attempt.run(turn.take(), &mut known, &body).await {
+        let mut conflict = match attempt.run(turn.take(), fresh.take(), &mut known, &body).await {
             Next::Return(out) => return out,
             Next::Fail(error) => return Out::from_error(transaction.explain(error, number)),
             Next::RunAgain(conflict) => conflict,
         };
         number += 1;
+        fresh = conflict.fresh.take();
+        let at_once = conflict.at_once;
         let pause = match transaction.wait_before(number, conflict) {
             Ok(pause) => pause,
             Err(error) => return Out::from_error(error),
@@ -45,7 +51,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
         if !pause.is_zero() {
             store.clock().delay(pause).await;
         }
-        if !transaction.hot.is_empty() {
+        if !at_once && !transaction.hot.is_empty() {
             let patience = transaction.fixed.patience(store.clock());
             turn = within(store.clock(), patience, store.hot_keys().clone().turn(transaction.hot.clone())).await;
         }
@@ -64,26 +70,37 @@ struct AsyncAttempt<'a> {
 #[allow(clippy::large_enum_variant)]
 enum Ran<Out> {
     /// It has ended.
-    Ended(Ended, Option<Doom>, Out),
+    Ended(Ended, Option<Doom>, std::result::Result<Out, Panic>),
     /// Something has to be asked before it can go on.
     Asks(Call, Log, Option<Turn>),
     Failed(Error),
 }
 
 impl AsyncAttempt<'_> {
-    /// `known`: the keys that the last attempt has read, to read them at once; afterwards, those that this one has.
-    async fn run<Out: Outcome>(&self, turn: Option<Turn>, known: &mut Vec<RecordKey>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
+    /// `fresh`: what the one object is that the last attempt had a conflict on. `known`: the keys that the last attempt has read, to read them at once; afterwards, those that this one has.
+    async fn run<Out: Outcome>(
+        &self,
+        turn: Option<Turn>,
+        fresh: Option<Fresh>,
+        known: &mut Vec<RecordKey>,
+        body: &impl Fn(&Tx) -> Out,
+    ) -> Next<Out> {
         self.store.counters().attempted();
-        let (mut log, mut turn) = (Log::default(), turn);
-        if !known.is_empty()
-            && let Err(error) = self.perform(&mut log, Call::Read(std::mem::take(known))).await
+        let (mut log, mut turn) = (Log::new(!self.fixed.read_only), turn);
+        let keys = std::mem::take(known);
+        if !keys.is_empty()
+            && !log.read_from_group(self.store, &keys)
+            && !log.takes(fresh, &keys)
+            && let Err(error) = self.perform(&mut log, Call::Read(keys)).await
         {
             return Next::Fail(error);
         }
+        let mut first = Vec::new();
         let (ended, doom, out) = loop {
-            let call;
+            let mut call;
             match self.run_body(log, turn.take(), body) {
-                Ran::Ended(ended, doom, out) => break (ended, doom, out),
+                Ran::Ended(ended, doom, Ok(out)) => break (ended, doom, out),
+                Ran::Ended(ended, doom, Err(panic)) => return self.after_panic(ended, doom, panic).await,
                 Ran::Failed(error) => return Next::Fail(error),
                 Ran::Asks(asked, so_far, held) => (call, log, turn) = (asked, so_far, held),
             }
@@ -92,20 +109,32 @@ impl AsyncAttempt<'_> {
             }
             if log.is_empty() {
                 turn = self.queue(turn, &call).await;
+                if let Call::Read(keys) = &mut call {
+                    first.clone_from(keys);
+                    let usual = self.store.habits().guess(self.fixed.name);
+                    keys.extend(usual.into_iter().filter(|key| !first.contains(key)));
+                }
             }
             if let Err(error) = self.perform(&mut log, call).await {
                 return Next::Fail(error);
             }
         };
         known.extend(ended.log.keys());
+        if !first.is_empty() {
+            let asked = ended.state.seen.records.iter().map(|(key, _)| key);
+            self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
+        }
         let out = match judge(doom, out) {
             Ok(out) => out,
             Err(next) => return next,
         };
         if !out.is_success() {
             // The error may tell of what was read, so it is held back like any result.
-            let stamp = ended.state.durable_at;
-            return Next::Return(self.durable(stamp).await.map_or_else(Out::from_error, |()| out));
+            return match self.finish_reading(ended, true).await {
+                Ok((_, Committed::Done)) => Next::Return(out),
+                Ok((_, Committed::Conflict(conflict))) => Next::RunAgain(conflict),
+                Err(error) => Next::Return(Out::from_error(error)),
+            };
         }
         match self.commit(ended).await {
             Ok((Committed::Done, effects)) => {
@@ -130,6 +159,19 @@ impl AsyncAttempt<'_> {
             None => Ran::Ended(ended, doom, out),
             Some(call) => Ran::Asks(call, std::mem::take(&mut ended.log), ended.state.turn.take()),
         }
+    }
+
+    /// As the one of `run`.
+    async fn after_panic<Out>(&self, ended: Ended, doom: Option<Doom>, panic: Panic) -> Next<Out> {
+        if let Some(Doom::Conflict(conflict)) = doom {
+            return Next::RunAgain(conflict);
+        }
+        if ended.state.gate.is_some()
+            && let Ok((_, Committed::Conflict(conflict))) = self.finish_reading(ended, false).await
+        {
+            return Next::RunAgain(conflict);
+        }
+        resume_unwind(panic)
     }
 
     /// Where others already queue for what is read first, an attempt would only get in their way.
@@ -161,30 +203,43 @@ impl AsyncAttempt<'_> {
     async fn commit(&self, mut ended: Ended) -> Result<(Committed, Vec<Effect>)> {
         let mut round = 0;
         while round <= REBASES {
-            let (prepared, waits);
-            (ended, prepared, waits) = on_attempt(ended, |attempt| (attempt.prepare(round), attempt.waits_for_disk()));
+            let prepared;
+            (ended, prepared) = on_attempt(ended, |attempt| attempt.prepare(round));
             if let Some(call) = ended.log.take_pending() {
                 self.perform(&mut ended.log, call).await?;
                 continue;
             }
+            let (committed, sent);
             let Some(write) = prepared? else {
-                ended.state.turn = None;
-                if waits {
-                    self.durable(ended.state.durable_at).await?;
-                }
-                return Ok((Committed::Done, ended.state.take_effects()));
+                let waits = ended.state.waits_for_disk(&self.fixed);
+                (ended, committed) = self.finish_reading(ended, waits).await?;
+                return Ok((committed, ended.state.take_effects()));
             };
-            let reply = self.send(&mut ended, &write).await?;
+            (ended, sent) = self.send(ended, &write).await?;
+            let (reply, origin) = match sent {
+                Sent::Reply(reply) => (reply, Origin::Engine),
+                Sent::Behind(reply) => (reply, Origin::Ahead),
+                Sent::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
+                Sent::Joined(group) => {
+                    let grouped;
+                    (ended, grouped) = self.finish_with(&group, ended).await?;
+                    match grouped {
+                        Grouped::Done => return Ok((Committed::Done, ended.state.take_effects())),
+                        Grouped::Differs(reply) => (reply, Origin::Group),
+                        Grouped::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
+                    }
+                }
+            };
             if reply.differs.is_empty() {
-                (ended, ..) = on_attempt(ended, |attempt| (attempt.written(), ()));
-                match waits {
+                (ended, ()) = on_attempt(ended, Attempt::written);
+                match ended.state.waits_for_disk(&self.fixed) {
                     true => self.durable(reply.durable_at).await.map_err(|error| commit_is_open(self.fixed.name, error))?,
                     false => self.store.flush_at_exit(reply.durable_at),
                 }
                 return Ok((Committed::Done, ended.state.take_effects()));
             }
             let conflict;
-            (ended, conflict, ..) = on_attempt(ended, |attempt| (attempt.rebase_or_conflict(&reply, round), ()));
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.rebase_or_conflict(&reply, origin, round));
             if let Some(call) = ended.log.take_pending() {
                 // A schema that is not known yet; the reply is asked for again.
                 self.perform(&mut ended.log, call).await?;
@@ -198,11 +253,74 @@ impl AsyncAttempt<'_> {
         Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
     }
 
-    async fn send(&self, ended: &mut Ended, write: &[Write]) -> Result<Reply> {
+    /// As `Attempt::finish_reading`.
+    async fn finish_reading(&self, mut ended: Ended, wait: bool) -> Result<(Ended, Committed)> {
+        ended.state.turn = None;
+        if let Some(gate) = ended.state.gate.take() {
+            let outcome = within(self.store.clock(), self.left(), gate.group.outcome()).await;
+            let outcome = outcome.ok_or_else(|| self.fixed.too_late())?;
+            let mut conflict;
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.read_from(&gate, &outcome));
+            if conflict.is_none() && gate.was_sent {
+                let compared = self.ask(&mut ended, &[], CommitId(0)).await?;
+                if !compared.differs.is_empty() {
+                    let fresh = compared.differs.records.first().cloned();
+                    (ended, conflict) = on_attempt(ended, |attempt| Some(attempt.conflict(&compared.differs).of_group(fresh)));
+                }
+            }
+            if let Some(conflict) = conflict {
+                return Ok((ended, Committed::Conflict(conflict)));
+            }
+        }
+        if wait {
+            self.durable(ended.state.durable_at).await?;
+        }
+        Ok((ended, Committed::Done))
+    }
+
+    /// As `Attempt::finish_with`.
+    async fn finish_with(&self, group: &Arc<Group>, mut ended: Ended) -> Result<(Ended, Grouped)> {
+        ended.state.turn = None;
+        let outcome = within(self.store.clock(), self.left(), group.outcome()).await;
+        let (ended, grouped) = on_attempt(ended, |attempt| attempt.grouped(group, outcome));
+        Ok((ended, grouped?))
+    }
+
+    /// As `Attempt::send`.
+    async fn send(&self, mut ended: Ended, write: &[Write]) -> Result<(Ended, Sent)> {
         let id = CommitId(self.store.random_id());
+        if is_of_one_object(&ended.state.seen, write) {
+            let at_once = match self.store.engine().execute(self.request(&ended.state.seen, write, id)) {
+                Answer::Ready(reply) => Some(reply?),
+                Answer::Later(_) | Answer::Committing(_) => None,
+            };
+            if let Some(reply) = at_once {
+                return Ok((ended, Sent::Reply(reply)));
+            }
+            let (ended, sent) = on_attempt(ended, |attempt| attempt.join_group(write));
+            let sent = sent.ok_or_else(|| Error::new(ErrorKind::Engine, "a commit of one object has no group"))?;
+            return Ok((ended, sent));
+        }
+        if let Some(gate) = ended.state.gate.take() {
+            let outcome = within(self.store.clock(), self.left(), gate.group.outcome()).await;
+            let outcome = outcome.ok_or_else(|| self.fixed.too_late())?;
+            let conflict;
+            (ended, conflict) = on_attempt(ended, |attempt| attempt.settled(&gate, &outcome));
+            if let Some(conflict) = conflict {
+                return Ok((ended, Sent::Conflict(conflict)));
+            }
+        }
+        let reply = self.ask(&mut ended, write, id).await?;
+        Ok((ended, Sent::Reply(reply)))
+    }
+
+    fn request<'a>(&self, compare: &'a Seen, write: &'a [Write], id: CommitId) -> Request<'a> {
+        Request { compare, read: &[], write, id, durability: self.fixed.durability }
+    }
+
+    async fn ask(&self, ended: &mut Ended, write: &[Write], id: CommitId) -> Result<Reply> {
         let compare = std::mem::take(&mut ended.state.seen);
-        let request = Request { compare: &compare, read: &[], write, id, durability: self.fixed.durability };
-        let answer = self.store.engine().execute(request);
+        let answer = self.store.engine().execute(self.request(&compare, write, id));
         let handed_over = matches!(answer, Answer::Committing(_));
         let reply = within(self.store.clock(), self.left(), wait(answer)).await;
         ended.state.seen = compare;
@@ -212,10 +330,10 @@ impl AsyncAttempt<'_> {
 }
 
 /// Calls `f` on the attempt again, within one poll.
-fn on_attempt<R, S>(ended: Ended, f: impl FnOnce(&Attempt) -> (R, S)) -> (Ended, R, S) {
+fn on_attempt<R>(ended: Ended, f: impl FnOnce(&Attempt) -> R) -> (Ended, R) {
     let attempt = Attempt::resume(ended);
-    let (result, second) = f(&attempt);
-    (attempt.end(), result, second)
+    let result = f(&attempt);
+    (attempt.end(), result)
 }
 
 /// The future's result, or `None` if it takes longer.

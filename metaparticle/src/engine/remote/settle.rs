@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TRY;
-use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Version, Write};
+use super::listen::{self, TellsNothing};
+use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Version, Watchers, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
@@ -113,6 +114,26 @@ pub(crate) trait Server: Send + Sync + 'static {
         async {}
     }
 
+    /// Tells `watchers` of every change, also those of other processes, until the connection ends. `is_heard` is called once
+    /// nothing will be left out any more.
+    fn listen(
+        &self,
+        watchers: &Watchers,
+        is_heard: impl Fn() + Send + Sync,
+    ) -> impl Future<Output = Result<TellsNothing, Failure>> + Send {
+        let _ = (watchers, is_heard);
+        listen::silent()
+    }
+
+    /// Whether the server has to be told what has been committed, for those who listen.
+    const IS_TOLD: bool = false;
+
+    /// Tells the server that these records have been changed. It does not matter much if that fails.
+    fn tell(&self, keys: &[RecordKey]) -> impl Future<Output = ()> + Send {
+        let _ = keys;
+        async {}
+    }
+
     fn limits(&self) -> Limits;
 
     /// As [`Engine::warnings`](crate::engine::Engine::warnings).
@@ -181,22 +202,26 @@ fn indeterminate(last: Error) -> Error {
     Error::with_source(ErrorKind::Indeterminate, message, last)
 }
 
-/// Random pauses, until a deadline.
-struct Pauses {
+/// Random pauses, until a deadline if there is one.
+pub(super) struct Pauses {
     bound: Duration,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
 impl Pauses {
     fn new(deadline: Instant) -> Self {
-        Self { bound: PAUSES.0, deadline }
+        Self { bound: PAUSES.0, deadline: Some(deadline) }
+    }
+
+    pub(super) fn endless() -> Self {
+        Self { bound: PAUSES.0, deadline: None }
     }
 
     /// Waits; false if there is no time left for another try.
-    async fn pause(&mut self) -> bool {
+    pub(super) async fn pause(&mut self) -> bool {
         let until = Instant::now() + self.bound.mul_f64(fastrand::f64());
         self.bound = (self.bound * 2).min(PAUSES.1);
-        if until >= self.deadline {
+        if self.deadline.is_some_and(|deadline| until >= deadline) {
             return false;
         }
         tokio::time::sleep_until(until).await;

@@ -1,0 +1,295 @@
+//! Group commit, on engines that answer later: transactions that work on one object do not wait for each other's answers.
+//!
+//! While a commit of an object is on its way, the next transaction is given the record that it will leave, and what that one
+//! changes is committed together with what others of this process add to it, once the answer is there: a *group* is one
+//! minitransaction, and comes after the group before it. What is based on a group that is not committed yet is given to nobody: its
+//! transactions wait, and run again if the group is not committed. Only transactions that have seen nothing but this one object
+//! take part, so nothing that they see can contradict it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+
+use super::log::wait;
+use super::pace::{Pace, wait_of_loser};
+use crate::durability::Durability;
+use crate::engine::{CommitId, Differs, Record, RecordKey, Request, Seen, Version, Write};
+use crate::error::Error;
+use crate::store::Store;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+
+/// How many transactions are committed together at most, so that none waits for too many to run again.
+const MEMBERS: usize = 1024;
+
+/// How many groups are kept after they have ended, and how large records at most.
+const KEPT: (usize, usize) = (256, 64 << 10);
+
+/// The newest group of each object that is changed often, in a store.
+#[derive(Default)]
+pub(crate) struct Groups {
+    newest: Mutex<HashMap<RecordKey, Newest>>,
+    /// How many there are, so that nobody looks for groups when there are none.
+    count: AtomicU64,
+}
+
+struct Newest {
+    /// A group that everybody has given up before it has ended goes.
+    group: Weak<Group>,
+    /// The same, once it is committed.
+    kept: Option<Arc<Group>>,
+}
+
+/// Transactions on one object that are committed together. It is committed when one of them waits for it, and never if nobody does.
+pub(crate) struct Group {
+    key: RecordKey,
+    content: Arc<Mutex<Content>>,
+    outcome: Shared<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    has_failed: Arc<AtomicBool>,
+    /// Whether the group before has failed, which means that this one will.
+    is_doomed: Arc<AtomicBool>,
+}
+
+struct Content {
+    /// What the object will be. Its version is the commit's id, which on most engines it will have.
+    record: Option<Record>,
+    /// What its version will be compared with, if no other group goes before.
+    base: Option<Version>,
+    write: Write,
+    id: CommitId,
+    members: usize,
+    /// How often one of its members has lost against other processes.
+    lost: u32,
+    is_sent: bool,
+}
+
+/// What has become of a group.
+pub(super) type Outcome = std::result::Result<Left, Failed>;
+
+/// What a group that was committed has left.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    /// The version that its object has now.
+    version: Option<Version>,
+    pace: Pace,
+    /// Whether its record is still there for others to read.
+    is_kept: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Failed {
+    /// Nothing was committed: the object is this by now.
+    Conflict(Option<Record>),
+    /// Nothing was sent: what the group before has left is not known.
+    NotSent,
+    /// The engine's error.
+    Error(Error),
+}
+
+impl Failed {
+    /// What this makes of a group that comes after the one that has failed.
+    fn of_the_next(self) -> Self {
+        match self {
+            Self::Error(_) => Self::NotSent,
+            failed => failed,
+        }
+    }
+}
+
+/// What has become of a commit that was offered to a group.
+pub(super) enum Joined {
+    Member(Arc<Group>),
+    /// The object is, or will be, another than the one that was seen.
+    Behind(Gate, Differs),
+}
+
+/// A group that something was read from.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    pub(super) group: Arc<Group>,
+    /// Whether it was on its way by then.
+    pub(super) was_sent: bool,
+}
+
+impl Groups {
+    /// What an object will be, if a commit of it is on its way, or was a moment ago.
+    pub(super) fn read(&self, store: &Store, key: &RecordKey) -> Option<(Option<Record>, Gate)> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let group = self.newest.lock().get(key)?.group.upgrade()?;
+        let is_known = match group.outcome.peek() {
+            // Also if it is known to have failed: whoever goes on with it waits until it is time to try again.
+            None => true,
+            Some(Ok(left)) => left.is_kept && left.pace.is_on(store.clock().now()),
+            Some(Err(_)) => false,
+        };
+        let (record, was_sent) = {
+            let content = group.content.lock();
+            (content.record.clone(), content.is_sent)
+        };
+        is_known.then(|| (record, Gate { group, was_sent }))
+    }
+
+    /// Adds a commit to the group of its object, or begins one. `None`, if it has seen anything else.
+    /// `lost`: how often it was tried before.
+    pub(super) fn join(&self, store: &Store, seen: &Seen, write: &[Write], lost: u32) -> Option<Joined> {
+        if !is_of_one_object(seen, write) {
+            return None;
+        }
+        let ((key, version), write) = (&seen.records[0], &write[0]);
+        let mut groups = self.newest.lock();
+        let newest = groups.get(key).and_then(|newest| newest.group.upgrade());
+        let id = CommitId(store.random_id());
+        if let Some(newest) = &newest {
+            let mut content = newest.content.lock();
+            if newest.is_failing() {
+                return Some(Joined::Member(newest.clone()));
+            }
+            if newest.outcome.peek().is_none() {
+                if content.version() != *version {
+                    let differs = Differs { records: vec![(key.clone(), content.record.clone())], ranges: Vec::new() };
+                    let gate = Gate { group: newest.clone(), was_sent: content.is_sent };
+                    return Some(Joined::Behind(gate, differs));
+                }
+                if !content.is_sent && content.members < MEMBERS {
+                    content.take(write, id, lost);
+                    return Some(Joined::Member(newest.clone()));
+                }
+            }
+        }
+        // Not after one that has failed, or that has ended with another version than was seen: then others have changed it since.
+        let is_base = |group: &Arc<Group>| !group.has_failed() && group.content.lock().version() == *version;
+        let before = newest.filter(is_base);
+        let group = Arc::new(Group::new(store, *version, (write, id, lost), before));
+        if groups.len() >= KEPT.0 {
+            groups.retain(|_, newest| newest.kept.is_none() && newest.group.strong_count() > 0);
+        }
+        groups.insert(key.clone(), Newest { group: Arc::downgrade(&group), kept: None });
+        self.count.store(groups.len() as u64, Ordering::Relaxed);
+        Some(Joined::Member(group))
+    }
+
+    /// Keeps a group that is committed for those who read its object next.
+    pub(super) fn keep(&self, group: &Arc<Group>) {
+        if let Some(newest) = self.newest.lock().get_mut(&group.key)
+            && newest.kept.is_none()
+            && newest.group.as_ptr() == Arc::as_ptr(group)
+        {
+            newest.kept = Some(group.clone());
+        }
+    }
+}
+
+/// Whether a commit has seen, and changes, one object only.
+pub(super) fn is_of_one_object(seen: &Seen, write: &[Write]) -> bool {
+    matches!((&*seen.records, &*seen.ranges, write), ([(key, _)], [], [write]) if *key == write.key)
+}
+
+impl Group {
+    fn new(store: &Store, base: Option<Version>, first: (&Write, CommitId, u32), before: Option<Arc<Self>>) -> Self {
+        let (write, id, lost) = first;
+        let mut content = Content { record: None, base, write: write.clone(), id, members: 0, lost, is_sent: false };
+        content.take(write, id, lost);
+        let content = Arc::new(Mutex::new(content));
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let is_doomed = before.as_ref().map(|before| before.has_failed.clone()).unwrap_or_default();
+        let failed = has_failed.clone();
+        let outcome = commit(store.clone(), content.clone(), before, failed.clone());
+        let outcome = outcome.inspect(move |outcome| failed.store(outcome.is_err(), Ordering::Release)).boxed().shared();
+        Self { key: write.key.clone(), content, outcome, has_failed, is_doomed }
+    }
+
+    /// Whether its outcome is still to come, and will be that it is not committed.
+    fn is_failing(&self) -> bool {
+        self.outcome.peek().is_none() && (self.has_failed() || self.is_doomed.load(Ordering::Acquire))
+    }
+
+    /// Whether it is known by now that it was not committed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Commits it, or waits for whoever does.
+    pub(super) async fn outcome(&self) -> Outcome {
+        self.outcome.clone().await
+    }
+
+    pub(super) fn key(&self) -> &RecordKey {
+        &self.key
+    }
+
+    /// The version that the last of those who read from it have seen, and the one that it is now; `None`, if it has failed.
+    pub(super) fn version_after(&self, outcome: &Outcome) -> Option<(Option<Version>, Option<Version>)> {
+        Some((self.content.lock().version(), outcome.as_ref().ok()?.version))
+    }
+
+    /// For those who have seen what it would have been.
+    pub(super) fn differs(&self) -> Differs {
+        Differs { records: vec![(self.key.clone(), None)], ranges: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Content {
+    fn version(&self) -> Option<Version> {
+        self.record.as_ref().map(|record| record.version)
+    }
+
+    /// Adds a transaction's change. What was to be written before is not: nobody will ever see it.
+    fn take(&mut self, write: &Write, id: CommitId, lost: u32) {
+        let version = Version::new(id.0);
+        self.record = write.bytes.clone().map(|bytes| Record { version, bytes });
+        self.write = write.clone();
+        self.id = id;
+        self.members += 1;
+        self.lost = self.lost.max(lost);
+    }
+}
+
+async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<Group>>, has_failed: Arc<AtomicBool>) -> Outcome {
+    let (base, pace) = match before {
+        None => (content.lock().base, None),
+        Some(before) => {
+            let left = before.outcome().await.map_err(Failed::of_the_next)?;
+            (left.version, left.pace.next(store.clock()).await)
+        }
+    };
+    let (write, id, lost) = {
+        let mut content = content.lock();
+        content.is_sent = true;
+        (content.write.clone(), content.id, content.lost)
+    };
+    let start = store.clock().now();
+    let pace = pace.unwrap_or_else(|| Pace::new(start, lost > 0));
+    let compare = Seen { records: vec![(write.key.clone(), base)], ..Seen::default() };
+    let request =
+        Request { compare: &compare, read: &[], write: std::slice::from_ref(&write), id, durability: Durability::Immediate };
+    let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
+    let round = store.clock().now().saturating_sub(start);
+    if !reply.differs.is_empty() {
+        has_failed.store(true, Ordering::Release);
+        store.clock().delay(store.random_below(wait_of_loser(round))).await;
+        let keys = [write.key.clone()];
+        let request = Request { compare: Seen::NOTHING, read: &keys, write: &[], ..request };
+        let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
+        return Err(Failed::Conflict(reply.read.into_iter().next().flatten()));
+    }
+    wait(store.engine().durable(reply.durable_at)).await.map_err(Failed::Error)?;
+    let mut content = content.lock();
+    let is_kept = content.record.as_ref().is_none_or(|record| record.bytes.len() <= KEPT.1);
+    let version = reply.version.filter(|_| content.record.is_some());
+    if let (Some(record), false) = (&mut content.record, is_kept) {
+        record.bytes = Arc::default();
+    }
+    Ok(Left { version, pace: pace.won(round, store.clock().now()), is_kept })
+}
