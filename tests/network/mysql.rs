@@ -109,7 +109,7 @@ mod tests {
 
     pub(super) fn large_and_small_records_are_written_together(server: &Server) {
         let store = open(&server.new_url());
-        let length = |key: u64| if key % 3 == 0 { 100_000 + key as usize * 50_000 } else { key as usize };
+        let length = |key: u64| if key.is_multiple_of(3) { 100_000 + key as usize * 50_000 } else { key as usize };
         for round in 0..2u8 {
             let write = |tx: &Tx| (0..20).try_for_each(|key| tx.insert(key, Blob { bytes: vec![round; length(key)] }));
             store.transaction(write).expect("writes");

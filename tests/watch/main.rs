@@ -153,7 +153,7 @@ fn all_objects_of_a_type_are_told_at_first(engine: &str) {
 
 /// More than hints are kept for.
 fn many_objects_are_told(engine: &str) {
-    let store = TestStore::new(engine);
+    let store = TestStore::with(engine, |settings| settings.timeout(Duration::from_secs(100)));
     let mut watch = store.watch_all();
     set(&store, "first", 1);
     assert_eq!(next(&mut watch), ("first".to_owned(), Some(1)));
