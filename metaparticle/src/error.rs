@@ -62,7 +62,8 @@ pub enum ErrorKind {
     Encoding,
     /// A limit of the engine was exceeded, such as the size of a record.
     Limit,
-    /// No store was opened or entered, or a URL or an option cannot be used.
+    /// No store was opened or entered, a URL or an option cannot be used, or a condition is waited for that nothing stored can
+    /// make true.
     Setup,
     /// The store is in use by another process.
     InUse,
