@@ -2,6 +2,7 @@
 
 mod faults;
 mod setup;
+mod waiting;
 
 use metaparticle::{Result, Store, persistent, transactional};
 use metaparticle_tests::servers::{self, Server};

@@ -76,6 +76,7 @@ pub(super) enum Next<Out> {
     Return(Out),
     Fail(Error),
     RunAgain(Conflict),
+    /// Its body waits for a condition.
     Wait(Wait),
 }
 

@@ -3,7 +3,6 @@
 //! Nothing is missed: what was read is compared with what is there before the wait begins.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::attempt::{Attempt, Conflict, Doom, Ended};
 use super::commit::within_function;
@@ -121,7 +120,7 @@ impl Transaction<'_> {
 
     /// Waits in the future.
     pub(super) async fn wait_async(&mut self, number: u32, waits: &Waits) -> Result<()> {
-        let left: Duration = self.fixed.left(self.store.clock());
+        let left = self.fixed.left(self.store.clock());
         let woken = within(self.store.clock(), left, waits.change(self.store)).await;
         self.woken(number, waits, woken)
     }
