@@ -3,6 +3,7 @@
 mod dropped;
 mod group;
 mod later;
+mod waiting;
 
 use std::future::Future;
 use std::sync::Arc;

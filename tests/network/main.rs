@@ -4,6 +4,7 @@ mod etcd;
 mod faults;
 mod mysql;
 mod setup;
+mod waiting;
 
 use metaparticle::{Result, Store, persistent, transactional};
 use metaparticle_tests::servers::{self, Server};
