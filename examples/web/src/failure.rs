@@ -96,3 +96,30 @@ impl IntoResponse for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_error_has_its_status_and_only_what_concerns_the_user_is_told() {
+        for (kind, status, says) in [
+            (ErrorKind::NotFound, 404, "the cause"),
+            (ErrorKind::Limit, 400, "the cause"),
+            (ErrorKind::Encoding, 400, "the cause"),
+            (ErrorKind::Conflict, 503, "nothing was done"),
+            (ErrorKind::Timeout, 503, "nothing was done"),
+            (ErrorKind::Indeterminate, 503, "not known"),
+            (ErrorKind::Engine, 500, "the store failed"),
+            (ErrorKind::Corrupt, 500, "the store failed"),
+            (ErrorKind::Incompatible, 500, "the store failed"),
+            (ErrorKind::Borrowed, 500, "the store failed"),
+        ] {
+            let failure = Failure::Store(Error::engine(kind, "the cause"));
+            assert!(failure.sentence().contains(says), "{kind:?}: {}", failure.sentence());
+            let response = failure.into_response();
+            assert_eq!(response.status(), status, "{kind:?}");
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503, "{kind:?}");
+        }
+    }
+}
