@@ -1,6 +1,7 @@
 //! Transactional functions that are `async fn`: on several executors, and on engines that answer at once and later.
 
 mod dropped;
+mod first_use;
 mod group;
 mod later;
 mod waiting;
