@@ -1,5 +1,7 @@
 //! The engine contract, on every engine.
 
+mod table;
+
 mod memory {
     metaparticle::conformance_tests!(metaparticle::conformance::memory_engine);
 }

@@ -157,8 +157,11 @@ fn many_objects_are_told(engine: &str) {
     let mut watch = store.watch_all();
     set(&store, "first", 1);
     assert_eq!(next(&mut watch), ("first".to_owned(), Some(1)));
-    let fill = |tx: &metaparticle::Tx| (0..1500_u64).try_for_each(|n| tx.insert(format!("{n:04}"), Counter { n }));
-    store.transaction(fill).expect("fills");
+    // As many as every engine commits at once.
+    for part in [0..750, 750..1500_u64] {
+        let fill = |tx: &metaparticle::Tx| part.clone().try_for_each(|n| tx.insert(format!("{n:04}"), Counter { n }));
+        store.transaction(fill).expect("fills");
+    }
     remove(&store, "first");
     let mut told = BTreeMap::new();
     while told.len() < 1501 {
@@ -247,6 +250,7 @@ mod across_processes {
         a_server_that_crashes_loses_no_state
     }
 
+    metaparticle_tests::on_server! { told_by_etcd "etcd" the_server_says_what_others_have_changed }
     metaparticle_tests::on_server! { told_by_postgres "postgres" the_server_says_what_others_have_changed }
     metaparticle_tests::on_server! { told_by_redis "redis" the_server_says_what_others_have_changed }
 }

@@ -13,6 +13,7 @@ mod gate;
 mod guards;
 mod keys;
 mod leases;
+mod listen;
 mod look;
 mod minitransaction;
 mod setup;
@@ -24,8 +25,8 @@ use self::config::Config;
 use self::connection::Link;
 use self::keys::Keys;
 use self::leases::Leases;
-use super::Limits;
-use super::remote::{Ask, Failure, Remote, Server, Told};
+use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told};
+use super::{Limits, Watchers};
 use crate::error::Result;
 
 /// How many entries each list of a request has at most (`--max-txn-ops`). What is within an entry has so many fewer.
@@ -71,6 +72,10 @@ impl Server for Etcd {
         let told = minitransaction::run(self, &connection, ask).await;
         connection.done();
         told
+    }
+
+    async fn listen(&self, watchers: &Watchers, is_heard: impl Fn() + Send + Sync) -> Result<TellsNothing, Failure> {
+        listen::listen(self, watchers, is_heard).await
     }
 
     fn limits(&self) -> Limits {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Channel, Client, ConnectOptions, GetOptions, GetResponse, StatusResponse, Txn, TxnResponse};
+use etcd_client::{
+    Channel, Client, ConnectOptions, GetOptions, GetResponse, StatusResponse, Txn, TxnResponse, WatchOptions, WatchStream,
+};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -120,6 +122,12 @@ impl Connection {
     pub(super) async fn get(&self, key: Vec<u8>, options: GetOptions) -> Result<GetResponse, Trouble> {
         let mut client = self.shared.client.kv_client().max_decoding_message_size(ANSWER_BYTES);
         self.seen(client.get(key, Some(options)).await)
+    }
+
+    /// A stream of what changes in a range of keys from now on.
+    pub(super) async fn watch(&self, first: Vec<u8>, options: WatchOptions) -> Result<WatchStream, Trouble> {
+        let mut client = self.shared.client.watch_client().max_decoding_message_size(ANSWER_BYTES);
+        self.seen(client.watch(first, Some(options)).await)
     }
 
     /// A new lease of so many seconds.

@@ -21,6 +21,11 @@ impl Keys {
         self.name("r/", key)
     }
 
+    /// From the first record to the first key after all.
+    pub(super) fn records(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.name("r/", &[]), self.name("r0", &[]))
+    }
+
     /// The record key in what [`record`](Keys::record) has made.
     pub(super) fn key_of<'a>(&self, name: &'a [u8]) -> Option<&'a [u8]> {
         name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"/r/")

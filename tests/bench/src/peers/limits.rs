@@ -14,7 +14,7 @@ use crate::objects::{Account, encode};
 const RECORD: usize = 400;
 
 /// How much is made ready for writing.
-const PREALLOCATED: usize = 64 << 20;
+const PREALLOCATED: usize = if cfg!(test) { 2 << 20 } else { 64 << 20 };
 
 macro_rules! only_this {
     () => {
