@@ -44,7 +44,7 @@ pub enum ErrorKind {
     NotFound,
     /// Other transactions kept changing what this one read, until its attempts or its time ran out. Nothing was written.
     Conflict,
-    /// The deadline passed before the commit was sent. Nothing was written.
+    /// The deadline passed before the commit was sent, or before a condition came true. Nothing was written.
     Timeout,
     /// The commit was handed to the engine and it is not known whether it will last. It must not be repeated blindly.
     Indeterminate,
@@ -62,7 +62,8 @@ pub enum ErrorKind {
     Encoding,
     /// A limit of the engine was exceeded, such as the size of a record.
     Limit,
-    /// No store was opened or entered, or a URL or an option cannot be used.
+    /// No store was opened or entered, a URL or an option cannot be used, or a condition is waited for that nothing stored can
+    /// make true.
     Setup,
     /// The store is in use by another process.
     InUse,

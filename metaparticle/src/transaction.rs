@@ -5,6 +5,7 @@ mod commit;
 mod fixed;
 mod gate;
 mod group;
+mod habits;
 mod hot_keys;
 mod lend;
 mod log;
@@ -16,6 +17,7 @@ mod pace;
 mod run;
 mod run_async;
 mod scan;
+mod wait;
 
 use std::fmt;
 use std::rc::Rc;
@@ -23,6 +25,7 @@ use std::time::SystemTime;
 
 pub(crate) use self::attempt::Attempt;
 pub(crate) use self::group::Groups;
+pub(crate) use self::habits::Habits;
 pub(crate) use self::hot_keys::HotKeys;
 pub(crate) use self::lend::Taken;
 pub(crate) use self::log::Log;
@@ -212,6 +215,52 @@ impl Tx {
         Range::new(self, key_range::<T>(range))
     }
 
+    /// Goes on if `condition` is true. Otherwise the attempt ends: pass the error on with `?`. The transaction sleeps until
+    /// something that it has read is changed by others, and then runs the whole of the outermost body again.
+    ///
+    /// What an attempt has changed before it waits is not written, and cannot be committed by swallowing the error either.
+    /// Nobody is held up meanwhile: neither those who change what it has read, nor, in an `async fn`, the thread. A wait is no
+    /// conflict, and is not counted as one of the transaction's attempts; but it is a part of its time, so give a transaction
+    /// that waits long the `timeout` that it needs.
+    ///
+    /// # Errors
+    /// What the body gets while the condition is not true: an error that its caller never sees.
+    /// What the caller gets: [`Timeout`](crate::ErrorKind::Timeout) if the condition did not come true before the deadline, with
+    /// the names of the objects that it waited for; [`Setup`](crate::ErrorKind::Setup) if nothing was read before, so that no
+    /// change could ever make it true; those of the engine.
+    ///
+    /// ```
+    /// # use metaparticle::{persistent, transactional, Result, Store, Tx};
+    /// #[persistent(default)]
+    /// struct Queue { jobs: Vec<String> }
+    ///
+    /// #[transactional]
+    /// fn add(queue: &mut Queue, job: &str) -> Result<()> {
+    ///     queue.jobs.push(job.to_owned());
+    ///     Ok(())
+    /// }
+    ///
+    /// /// Takes the oldest job, and waits for one if there is none.
+    /// #[transactional]
+    /// fn take(tx: &Tx, queue: &mut Queue) -> Result<String> {
+    ///     tx.wait_until(!queue.jobs.is_empty())?;
+    ///     Ok(queue.jobs.remove(0))
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let store = Store::open("memory:")?;
+    /// std::thread::scope(|scope| {
+    ///     let taken = scope.spawn(|| store.run(|| take("mail")));
+    ///     store.run(|| add("mail", "to ann"))?;
+    ///     assert_eq!(taken.join().expect("no panic")?, "to ann");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn wait_until(&self, condition: bool) -> Result<()> {
+        self.attempt.wait_until(condition)
+    }
+
     /// The time of day at which the transaction began; the same in every attempt.
     pub fn now(&self) -> SystemTime {
         self.attempt.fixed().now
@@ -223,7 +272,7 @@ impl Tx {
         self.attempt.random()
     }
 
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1. One that [waits](Tx::wait_until) is not counted.
     pub fn attempt(&self) -> u32 {
         self.attempt.number()
     }

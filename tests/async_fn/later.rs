@@ -25,6 +25,8 @@ pub(crate) struct Calls {
     before_read: Mutex<Option<(Vec<u8>, Hook)>>,
     /// What is called before a scan, and how many scans come before that one.
     before_scan: Mutex<Option<(u32, Hook)>>,
+    before_watch: Mutex<Option<Hook>>,
+    watches: AtomicU64,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -133,6 +135,15 @@ impl Calls {
         *self.before_scan.lock().expect("no panic") = Some((others, Box::new(f)));
     }
 
+    /// Calls `f` when something is to be watched, before it is.
+    pub(crate) fn before_watch(&self, f: impl FnOnce() + Send + 'static) {
+        *self.before_watch.lock().expect("no panic") = Some(Box::new(f));
+    }
+
+    pub(crate) fn watches(&self) -> u64 {
+        self.watches.load(Ordering::SeqCst)
+    }
+
     fn scan_hook(&self) {
         let hook = self.before_scan.lock().expect("no panic").take_if(|(others, _)| {
             let is_next = *others == 0;
@@ -194,6 +205,11 @@ impl Engine for Later {
         })
     }
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
+        let hook = self.calls.before_watch.lock().expect("no panic").take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        self.calls.watches.fetch_add(1, Ordering::SeqCst);
         self.memory.watch(compare)
     }
     fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {

@@ -10,6 +10,7 @@ mod isolation;
 mod nested;
 mod rebase;
 mod unchanged;
+mod waiting;
 
 use metaparticle::{Result, persistent, transactional};
 

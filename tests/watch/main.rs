@@ -153,7 +153,7 @@ fn all_objects_of_a_type_are_told_at_first(engine: &str) {
 
 /// More than hints are kept for.
 fn many_objects_are_told(engine: &str) {
-    let store = TestStore::new(engine);
+    let store = TestStore::with(engine, |settings| settings.timeout(Duration::from_secs(100)));
     let mut watch = store.watch_all();
     set(&store, "first", 1);
     assert_eq!(next(&mut watch), ("first".to_owned(), Some(1)));
@@ -237,22 +237,18 @@ fn watchers_that_are_dropped_leave_the_store_alone(engine: &str) {
     }
 }
 
-macro_rules! on_every_server {
-    ($($name:ident)*) => {
-        mod across_processes {
-            $(mod $name {
-                #[test] fn on_postgres() { if crate::servers::is_there("postgres", stringify!($name)) { crate::$name("postgres"); } }
-                #[test] fn on_redis() { if crate::servers::is_there("redis", stringify!($name)) { crate::$name("redis"); } }
-            })*
-        }
-    };
-}
+/// What other processes do.
+mod across_processes {
+    use super::*;
 
-on_every_server! {
-    changes_of_others_are_told
-    the_server_says_what_others_have_changed
-    a_lost_connection_loses_no_state
-    a_server_that_crashes_loses_no_state
+    metaparticle_tests::on_every_server! {
+        changes_of_others_are_told
+        a_lost_connection_loses_no_state
+        a_server_that_crashes_loses_no_state
+    }
+
+    metaparticle_tests::on_server! { told_by_postgres "postgres" the_server_says_what_others_have_changed }
+    metaparticle_tests::on_server! { told_by_redis "redis" the_server_says_what_others_have_changed }
 }
 
 /// Two stores on one URL, as two processes have them.

@@ -22,9 +22,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::listen::Listener;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) use self::listen::TellsNothing;
 pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
-use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Subscription};
+use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Subscription, Version};
 use crate::clock::SystemClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::block_on;
@@ -70,16 +71,17 @@ impl<S: Server> Remote<S> {
         Ok(Self { listener: Arc::new(Listener::new(server.clone())), server })
     }
 
-    /// The outcome of `ask`. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
-    async fn ask(&self, ask: Ask) -> Result<(Ask, Found)> {
+    /// The outcome of `ask`, the version of what it has written, and when that was. Nothing is sent before this is first polled; from
+    /// then on it is settled, also if nobody waits.
+    async fn ask(&self, ask: Ask) -> Result<((Version, Stamp), Found)> {
         let (server, listener) = (self.server.clone(), self.listener.clone());
         let outcome = async move {
-            let outcome = settle::settle(&*server, ask, Instant::now() + PATIENCE).await?;
-            let (ask, found) = &outcome;
-            if !ask.write.is_empty() && found.differs.is_empty() {
-                listener.tell(ask.write.iter().map(|write| write.key.clone()));
+            let written: Vec<RecordKey> = ask.write.iter().map(|write| write.key.clone()).collect();
+            let (at, found) = settle::settle(&*server, ask, Instant::now() + PATIENCE).await?;
+            if !written.is_empty() && found.differs.is_empty() {
+                listener.tell(written);
             }
-            Ok(outcome)
+            Ok((at, found))
         };
         spawn(outcome)?.await
     }
@@ -89,24 +91,23 @@ impl<S: Server> Engine for Remote<S> {
     fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
         let commits = !request.write.is_empty();
         let reply = Box::pin(async move {
-            let (ask, found) = self.ask(Ask::of(&request)).await?;
-            let version = (commits && found.differs.is_empty()).then(|| ask.version());
-            let (stamp, durable_at) = (Stamp(0), Stamp(0));
-            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at })
+            let ((version, stamp), found) = self.ask(Ask::of(&request)).await?;
+            let version = (commits && found.differs.is_empty()).then_some(version);
+            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at: Stamp(0) })
         });
         if commits { Answer::Committing(reply) } else { Answer::Later(reply) }
     }
 
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
         Answer::Later(Box::pin(async move {
-            let (_, Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
+            let ((_, stamp), Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
             if !differs.is_empty() {
                 page.clear();
             }
             let full = page.len() >= limit;
             let end = page.last().filter(|_| full).map_or_else(|| range.end.clone(), |(key, _)| after(key));
             let range = KeyRange { start: range.start.clone(), end };
-            Ok(Page { records: page, range, differs, stamp: Stamp(0), durable_at: Stamp(0) })
+            Ok(Page { records: page, range, differs, stamp, durable_at: Stamp(0) })
         }))
     }
 
@@ -153,7 +154,7 @@ async fn tidy<S: Server>(server: &S) {
 }
 
 /// The first key after `key`.
-fn after(key: &RecordKey) -> RecordKey {
+pub(crate) fn after(key: &RecordKey) -> RecordKey {
     RecordKey::new([&**key, &[0]].concat())
 }
 

@@ -10,6 +10,7 @@ use super::fixed::Fixed;
 use super::group::Gate;
 use super::hot_keys::Turn;
 use super::log::{Log, suspended};
+use super::wait::waiting;
 use crate::durability::Durability;
 use crate::encoding::{Encoded, FieldSet, FieldWriter};
 use crate::engine::{Differs, Record, RecordKey, Seen, Stamp};
@@ -67,6 +68,8 @@ pub(super) enum Doom {
     /// Something that it has seen is no longer current.
     Conflict(Conflict),
     Failed(Error),
+    /// Its body waits for a condition.
+    Waits,
 }
 
 /// What was found changed.
@@ -292,6 +295,7 @@ impl Attempt {
             None => Ok(()),
             Some(Doom::Conflict(conflict)) => Err(conflict.error()),
             Some(Doom::Failed(error)) => Err(error),
+            Some(Doom::Waits) => Err(waiting()),
         }
     }
 

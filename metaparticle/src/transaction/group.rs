@@ -183,6 +183,17 @@ impl Groups {
             newest.kept = Some(group.clone());
         }
     }
+
+    /// Keeps a group no longer.
+    pub(super) fn forget(&self, group: &Arc<Group>) {
+        let mut groups = self.newest.lock();
+        if group.outcome.peek().is_some()
+            && groups.get(&group.key).is_some_and(|newest| newest.group.as_ptr() == Arc::as_ptr(group))
+        {
+            groups.remove(&group.key);
+            self.count.store(groups.len() as u64, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Whether a commit has seen, and changes, one object only.

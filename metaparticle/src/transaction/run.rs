@@ -14,6 +14,7 @@ use super::hot_keys::Turn;
 use super::nested::Nested;
 use super::options::{RetryPolicy, TransactionOptions};
 use super::outcome::Outcome;
+use super::wait::{Wait, late_after_wait};
 use crate::engine::RecordKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
@@ -60,12 +61,14 @@ pub(super) fn run_nested<Out: Outcome>(attempt: Rc<Attempt>, options: Transactio
 
 /// A transaction: one or more attempts.
 pub(super) struct Transaction<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     retry: RetryPolicy,
     pub(super) fixed: Fixed,
     /// What the last attempts had conflicts on, to queue for.
     pub(super) hot: Vec<RecordKey>,
-    last_conflict: Option<Conflict>,
+    pub(super) last_conflict: Option<Conflict>,
+    /// After which attempt it has waited last, and for a change of what.
+    pub(super) last_wait: Option<(u32, String)>,
 }
 
 /// What comes after an attempt.
@@ -73,6 +76,8 @@ pub(super) enum Next<Out> {
     Return(Out),
     Fail(Error),
     RunAgain(Conflict),
+    /// Its body waits for a condition.
+    Wait(Wait),
 }
 
 impl<'a> Transaction<'a> {
@@ -90,7 +95,7 @@ impl<'a> Transaction<'a> {
             durability: options.durability.unwrap_or(settings.durability),
             read_only: options.read_only,
         };
-        Self { store, retry, fixed, hot: Vec::new(), last_conflict: None }
+        Self { store, retry, fixed, hot: Vec::new(), last_conflict: None, last_wait: None }
     }
 
     fn run<Out: Outcome>(mut self, body: impl Fn(&Tx) -> Out) -> Out {
@@ -101,6 +106,13 @@ impl<'a> Transaction<'a> {
                 Next::Return(out) => return out,
                 Next::Fail(error) => return Out::from_error(self.explain(error, number)),
                 Next::RunAgain(conflict) => conflict,
+                Next::Wait(waits) => match waits.map_or(Ok(()), |waits| self.wait(number, &waits)) {
+                    Ok(()) => {
+                        (turn, fresh) = (None, None);
+                        continue;
+                    }
+                    Err(error) => return Out::from_error(error),
+                },
             };
             number += 1;
             match self.prepare(number, conflict) {
@@ -137,14 +149,16 @@ impl<'a> Transaction<'a> {
         }
         self.hot.extend(conflict.keys.iter().cloned());
         self.last_conflict = Some(conflict);
-        let bound = self.retry.backoff_bound(number);
+        let calm = self.last_wait.as_ref().map_or(0, |(attempts, _)| attempts - 1);
+        let bound = self.retry.backoff_bound(number - calm);
         Ok(if bound.is_zero() { bound } else { self.store.random_below(bound).min(left) })
     }
 
-    /// A transaction that ran out of time after a conflict failed because of the conflict.
+    /// A transaction that ran out of time after a conflict failed because of the conflict; after a wait, because it has waited.
     pub(super) fn explain(&self, error: Error, attempts: u32) -> Error {
-        match &self.last_conflict {
-            Some(conflict) if error.is_timeout() => self.gave_up(attempts, conflict),
+        match (&self.last_conflict, &self.last_wait) {
+            (Some(conflict), _) if error.is_timeout() => self.gave_up(attempts, conflict),
+            (None, Some((_, objects))) if error.is_timeout() => late_after_wait(self.fixed.name, objects, error),
             _ => error,
         }
     }
@@ -169,7 +183,11 @@ impl<'a> Transaction<'a> {
         let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, number, turn, None));
         attempt.state.borrow_mut().fresh = fresh;
         self.store.counters().attempted();
-        let out = match run_body(&attempt, body) {
+        let out = run_body(&attempt, body);
+        if attempt.is_waiting() {
+            return attempt.end_in_wait();
+        }
+        let out = match out {
             Ok(out) => out,
             Err(panic) => return after_panic(&attempt, panic),
         };
@@ -225,6 +243,7 @@ pub(super) fn judge<Out: Outcome>(doom: Option<Doom>, out: Out) -> std::result::
         Some(Doom::Conflict(conflict)) => Err(Next::RunAgain(conflict)),
         Some(Doom::Failed(error)) if out.is_success() || error.is_timeout() => Err(Next::Fail(error)),
         Some(Doom::Failed(_)) => Err(Next::Return(out)),
+        Some(Doom::Waits) => Err(Next::Wait(None)),
         None => Ok(out),
     }
 }

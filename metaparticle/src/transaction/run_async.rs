@@ -40,6 +40,15 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
             Next::Return(out) => return out,
             Next::Fail(error) => return Out::from_error(transaction.explain(error, number)),
             Next::RunAgain(conflict) => conflict,
+            Next::Wait(waits) => {
+                if let Some(waits) = waits
+                    && let Err(error) = transaction.wait_async(number, &waits).await
+                {
+                    return Out::from_error(error);
+                }
+                known.clear();
+                continue;
+            }
         };
         number += 1;
         fresh = conflict.fresh.take();
@@ -59,9 +68,9 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
 }
 
 /// One attempt, in a future.
-struct AsyncAttempt<'a> {
-    store: &'a Store,
-    fixed: Fixed,
+pub(super) struct AsyncAttempt<'a> {
+    pub(super) store: &'a Store,
+    pub(super) fixed: Fixed,
     number: u32,
 }
 
@@ -95,9 +104,11 @@ impl AsyncAttempt<'_> {
         {
             return Next::Fail(error);
         }
+        let mut first = Vec::new();
         let (ended, doom, out) = loop {
-            let call;
+            let mut call;
             match self.run_body(log, turn.take(), body) {
+                Ran::Ended(ended, Some(Doom::Waits), _) => return self.end_in_wait(ended).await,
                 Ran::Ended(ended, doom, Ok(out)) => break (ended, doom, out),
                 Ran::Ended(ended, doom, Err(panic)) => return self.after_panic(ended, doom, panic).await,
                 Ran::Failed(error) => return Next::Fail(error),
@@ -108,12 +119,21 @@ impl AsyncAttempt<'_> {
             }
             if log.is_empty() {
                 turn = self.queue(turn, &call).await;
+                if let Call::Read(keys) = &mut call {
+                    first.clone_from(keys);
+                    let usual = self.store.habits().guess(self.fixed.name);
+                    keys.extend(usual.into_iter().filter(|key| !first.contains(key)));
+                }
             }
             if let Err(error) = self.perform(&mut log, call).await {
                 return Next::Fail(error);
             }
         };
         known.extend(ended.log.keys());
+        if !first.is_empty() {
+            let asked = ended.state.seen.records.iter().map(|(key, _)| key);
+            self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
+        }
         let out = match judge(doom, out) {
             Ok(out) => out,
             Err(next) => return next,
@@ -180,7 +200,7 @@ impl AsyncAttempt<'_> {
         performed.unwrap_or_else(|| Err(self.fixed.too_late()))
     }
 
-    fn left(&self) -> Duration {
+    pub(super) fn left(&self) -> Duration {
         self.fixed.left(self.store.clock())
     }
 
@@ -247,8 +267,7 @@ impl AsyncAttempt<'_> {
     async fn finish_reading(&self, mut ended: Ended, wait: bool) -> Result<(Ended, Committed)> {
         ended.state.turn = None;
         if let Some(gate) = ended.state.gate.take() {
-            let outcome = within(self.store.clock(), self.left(), gate.group.outcome()).await;
-            let outcome = outcome.ok_or_else(|| self.fixed.too_late())?;
+            let outcome = self.outcome(&gate).await?;
             let mut conflict;
             (ended, conflict) = on_attempt(ended, |attempt| attempt.read_from(&gate, &outcome));
             if conflict.is_none() && gate.was_sent {
@@ -291,14 +310,10 @@ impl AsyncAttempt<'_> {
             let sent = sent.ok_or_else(|| Error::new(ErrorKind::Engine, "a commit of one object has no group"))?;
             return Ok((ended, sent));
         }
-        if let Some(gate) = ended.state.gate.take() {
-            let outcome = within(self.store.clock(), self.left(), gate.group.outcome()).await;
-            let outcome = outcome.ok_or_else(|| self.fixed.too_late())?;
-            let conflict;
-            (ended, conflict) = on_attempt(ended, |attempt| attempt.settled(&gate, &outcome));
-            if let Some(conflict) = conflict {
-                return Ok((ended, Sent::Conflict(conflict)));
-            }
+        let conflict;
+        (ended, conflict) = self.settle_gate(ended).await?;
+        if let Some(conflict) = conflict {
+            return Ok((ended, Sent::Conflict(conflict)));
         }
         let reply = self.ask(&mut ended, write, id).await?;
         Ok((ended, Sent::Reply(reply)))
@@ -320,14 +335,14 @@ impl AsyncAttempt<'_> {
 }
 
 /// Calls `f` on the attempt again, within one poll.
-fn on_attempt<R>(ended: Ended, f: impl FnOnce(&Attempt) -> R) -> (Ended, R) {
+pub(super) fn on_attempt<R>(ended: Ended, f: impl FnOnce(&Attempt) -> R) -> (Ended, R) {
     let attempt = Attempt::resume(ended);
     let result = f(&attempt);
     (attempt.end(), result)
 }
 
 /// The future's result, or `None` if it takes longer.
-async fn within<T>(clock: &dyn Clock, patience: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(clock: &dyn Clock, patience: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let deadline = clock.now().saturating_add(patience);
     // Most futures are ready at once, and need no timer.

@@ -71,8 +71,7 @@ impl<S: Server> Listener<S> {
     }
 
     /// Tells everybody what this process has changed.
-    pub(super) fn tell(&self, keys: impl Iterator<Item = RecordKey>) {
-        let keys: Vec<RecordKey> = keys.collect();
+    pub(super) fn tell(&self, keys: Vec<RecordKey>) {
         self.watchers.changed(&keys);
         if !S::IS_TOLD {
             return;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::TRY;
 use super::listen::{self, TellsNothing};
-use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Version, Watchers, Write};
+use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Stamp, Version, Watchers, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
@@ -85,7 +85,13 @@ pub(crate) struct Found {
 /// A server's answer.
 #[derive(Debug)]
 pub(crate) enum Told {
+    /// If there was something to write and nothing differs, the commit was made, and its version is its id.
+    // Not every engine says so, and each can be built alone.
+    #[cfg_attr(feature = "etcd", allow(dead_code))]
     Found(Found),
+    /// As `Found`, of a server that counts its changes and was at this one. It is the version of what was written.
+    #[cfg(feature = "etcd")]
+    At(Stamp, Found),
     /// The commit's id was claimed by a settlement, so nothing that carries it will ever commit.
     Refused,
 }
@@ -142,13 +148,15 @@ pub(crate) trait Server: Send + Sync + 'static {
     }
 }
 
-/// Asks until there is an outcome, or `deadline` has passed.
-pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<(Ask, Found)> {
+/// Asks until there is an outcome with its version and its time, or `deadline` has passed.
+pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<((Version, Stamp), Found)> {
     let mut pauses = Pauses::new(deadline);
     loop {
         ask.open.store(false, Ordering::Relaxed);
         let last = match within_a_try(server.ask(&ask), deadline).await {
-            Ok(Told::Found(found)) => return Ok((ask, found)),
+            Ok(Told::Found(found)) => return Ok(((ask.version(), Stamp(0)), found)),
+            #[cfg(feature = "etcd")]
+            Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
             Ok(Told::Refused) => {
                 // It is settled that it was not committed. So this is the beginning of another commit.
                 ask.id = CommitId(fastrand::u128(..));
