@@ -173,7 +173,7 @@ fn waiting_before_anything_was_read_is_an_error_that_says_so(engine: &str) {
         tx.wait_until(false)
     }
     let store = TestStore::new(engine);
-    let error = store.run(|| hasty()).expect_err("it would sleep for ever");
+    let error = store.run(hasty).expect_err("it would sleep for ever");
     assert_eq!(error.kind(), ErrorKind::Setup);
     assert!(error.to_string().contains("`hasty`") && error.to_string().contains("read nothing"), "{error}");
     let swallowed = store.transaction(|tx| {

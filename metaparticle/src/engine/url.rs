@@ -5,8 +5,6 @@ use super::embedded::Embedded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Settings;
 
-/// Engines that have a name but are not part of this version.
-
 /// Opens the engine that `url` names.
 pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
     match url.split_once(':') {
