@@ -54,6 +54,11 @@ fn two_instances_on_one_postgresql_lose_not_one_visit() {
 }
 
 #[test]
+fn two_instances_on_one_mysql_lose_not_one_visit() {
+    two_instances_lose_not_one_visit("mysql");
+}
+
+#[test]
 fn two_instances_on_one_redis_lose_not_one_visit() {
     two_instances_lose_not_one_visit("redis");
 }
