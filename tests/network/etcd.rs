@@ -2,7 +2,6 @@
 
 mod commits;
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -212,25 +211,4 @@ fn a_user_is_let_in_by_the_password_only() {
     tell(&servers[0], &[root[0], root[1], "disable"]);
     tell(&servers[0], &["auth", "enable"]);
     assert_eq!(store.run(|| increment("n")).expect("it asks for another token"), 2);
-}
-
-#[test]
-fn an_encrypted_server_is_verified() {
-    if !is_there("etcd", "an_encrypted_server_is_verified") {
-        return;
-    }
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    // The server is another user.
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("it can be opened");
-    let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
-    std::fs::write(&certificate, made.cert.pem()).expect("it is written");
-    std::fs::write(&key, made.signing_key.serialize_pem()).expect("it is written");
-    let (of_certificate, of_key) = (format!("--cert-file={}", certificate.display()), format!("--key-file={}", key.display()));
-    let servers = Server::start_etcd(1, &[&of_certificate, &of_key]);
-    let url = servers[0].new_url().replace("etcd://", "etcds://");
-    let store = open(&format!("{url}&sslrootcert={}", certificate.display()));
-    assert_eq!(store.run(|| increment("n")).expect("increments"), 1);
-    let error = Store::builder(&*url).timeout(Duration::from_secs(1)).open().expect_err("nobody vouches for it");
-    assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Setup), "{error:?}");
 }

@@ -5,9 +5,10 @@
 
 mod etcd;
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,8 +65,8 @@ pub struct Server {
     name: &'static str,
     port: u16,
     folder: PathBuf,
-    /// The arguments of an etcd member.
-    etcd: Vec<String>,
+    /// Arguments beside those that every server of its kind has.
+    arguments: Vec<String>,
     guard: Option<(Child, String)>,
 }
 
@@ -83,6 +84,44 @@ impl Server {
         server
     }
 
+    /// Starts a server of this engine that talks encrypted, and makes the certificate that it shows, for `name`; it is its own root.
+    pub fn start_encrypted(engine: &str, name: &str) -> (Self, PathBuf) {
+        let mut server = Self::new(engine);
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let (certificate, key) = (server.folder.join("certificate"), server.folder.join("key"));
+        for (file, pem) in [(&certificate, made.cert.pem()), (&key, made.signing_key.serialize_pem())] {
+            std::fs::write(file, pem).expect("it is written");
+            // PostgreSQL refuses a key that others can read.
+            std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("it is ours");
+            if let Some((user, group)) = ordinary_user() {
+                chown(file, Some(user), Some(group)).expect("it is given away");
+            }
+        }
+        let (cert, key) = (certificate.display(), key.display());
+        let arguments = match engine {
+            "postgres" => {
+                server.make_cluster();
+                format!("-c ssl=on -c ssl_cert_file={cert} -c ssl_key_file={key}")
+            }
+            "mysql" => {
+                server.make_system_tables();
+                format!("--ssl-cert={cert} --ssl-key={key}")
+            }
+            "etcd" => format!("--cert-file={cert} --key-file={key}"),
+            _ => {
+                let port = server.port;
+                format!("--port 0 --tls-port {port} --tls-cert-file {cert} --tls-key-file {key} --tls-auth-clients no")
+            }
+        };
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        match engine {
+            "etcd" => etcd::together(std::slice::from_mut(&mut server), &arguments),
+            _ => server.arguments = arguments.into_iter().map(str::to_owned).collect(),
+        }
+        server.run();
+        (server, certificate)
+    }
+
     /// Starts the members of an etcd cluster, each with these arguments beside its own.
     pub fn start_etcd(members: usize, arguments: &[&str]) -> Vec<Self> {
         let mut servers: Vec<Self> = (0..members).map(|_| Self::new("etcd")).collect();
@@ -94,7 +133,7 @@ impl Server {
     fn new(name: &str) -> Self {
         let kind = kind(name);
         let folder = tempfile::Builder::new().prefix("metaparticle-").tempdir().expect("a temporary folder").keep();
-        let server = Self { name: kind.name, port: free_port(), folder, etcd: Vec::new(), guard: None };
+        let server = Self { name: kind.name, port: free_port(), folder, arguments: Vec::new(), guard: None };
         if let Some((user, group)) = ordinary_user() {
             chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
         }
@@ -140,7 +179,7 @@ impl Server {
                 "-c",
                 "max_connections=300",
             ]),
-            "etcd" => guard.args(&self.etcd),
+            "etcd" => &mut guard,
             "mysql" => guard
                 .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500"])
                 .arg(format!("--port={port}"))
@@ -160,6 +199,7 @@ impl Server {
                 "",
             ]),
         };
+        guard.args(&self.arguments);
         let mut guard = guard.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the guard starts");
         let mut pid = String::new();
         BufReader::new(guard.stdout.take().expect("its output")).read_line(&mut pid).expect("it says the server's pid");

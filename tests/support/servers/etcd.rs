@@ -19,7 +19,7 @@ pub(super) fn together(servers: &mut [Server], arguments: &[&str]) {
             ("initial-advertise-peer-urls", peers[n].clone()),
             ("initial-cluster", cluster.join(",")),
         ];
-        server.etcd = settings.into_iter().map(|(name, value)| format!("--{name}={value}")).collect();
-        server.etcd.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        server.arguments = settings.into_iter().map(|(name, value)| format!("--{name}={value}")).collect();
+        server.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     }
 }

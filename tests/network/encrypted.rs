@@ -1,0 +1,52 @@
+//! Encrypted connections: the server's certificate is verified, and one that nobody vouches for is refused.
+
+use std::path::Path;
+use std::time::Duration;
+
+use metaparticle::{ErrorKind, Store};
+use metaparticle_tests::servers::Server;
+
+use crate::{increment, open};
+
+metaparticle_tests::on_every_server! {
+    a_server_whose_root_is_trusted_is_used
+    a_server_that_nobody_vouches_for_is_refused
+    a_certificate_for_another_name_is_refused
+}
+
+/// The URL of a new store, encrypted, with this root beside those of the system.
+fn url(engine: &str, server: &Server, root: Option<&Path>) -> String {
+    let url = server.new_url();
+    let url = match engine {
+        "etcd" => url.replace("etcd://", "etcds://"),
+        "redis" => url.replace("redis://", "rediss://"),
+        _ => url + "&sslmode=verify-full",
+    };
+    root.map_or(url.clone(), |root| format!("{url}&sslrootcert={}", root.display()))
+}
+
+fn a_server_whose_root_is_trusted_is_used(engine: &str) {
+    let (server, root) = Server::start_encrypted(engine, "127.0.0.1");
+    let store = open(&url(engine, &server, Some(&root)));
+    for n in 1..=3 {
+        assert_eq!(store.run(|| increment("n")).expect("increments"), n);
+    }
+}
+
+fn is_refused(url: &str) {
+    let error = Store::builder(url).timeout(Duration::from_secs(1)).open().expect_err("it is not trusted");
+    assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Setup), "{error:?}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+}
+
+fn a_server_that_nobody_vouches_for_is_refused(engine: &str) {
+    let (server, root) = Server::start_encrypted(engine, "127.0.0.1");
+    // It is there, and would be used.
+    open(&url(engine, &server, Some(&root)));
+    is_refused(&url(engine, &server, None));
+}
+
+fn a_certificate_for_another_name_is_refused(engine: &str) {
+    let (server, root) = Server::start_encrypted(engine, "another.example");
+    is_refused(&url(engine, &server, Some(&root)));
+}
