@@ -55,7 +55,7 @@ fn a_bounded_queue_of_tasks_loses_nothing_and_gives_nothing_twice() {
             let taken = taken.clone();
             tokio::spawn(is_send(shared.scope(async move {
                 for n in 0..EACH {
-                    if task % 2 == 0 {
+                    if task.is_multiple_of(2) {
                         put("mail", task * EACH + n).await.expect("puts");
                         continue;
                     }
