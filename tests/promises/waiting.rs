@@ -108,7 +108,7 @@ fn a_wait_that_the_body_swallows_is_not_committed(engine: &str) {
             let waits = tx.wait_until(n > 0).is_err();
             assert!(!waits || tx.get::<Counter>("n").is_err(), "the attempt goes on");
             let called = called.clone();
-            tx.after_commit(move || drop(called.fetch_add(1, Ordering::SeqCst)));
+            tx.after_commit(move || called.store(called.load(Ordering::SeqCst) + 1, Ordering::SeqCst));
             runs.send(waits).expect("somebody listens");
             metaparticle::Ok(waits)
         })
@@ -171,7 +171,7 @@ fn waiting_before_anything_was_read_is_an_error_that_says_so(engine: &str) {
         tx.wait_until(false)
     }
     let store = TestStore::new(engine);
-    let error = store.run(|| hasty()).expect_err("it would sleep for ever");
+    let error = store.run(hasty).expect_err("it would sleep for ever");
     assert_eq!(error.kind(), ErrorKind::Setup);
     assert!(error.to_string().contains("`hasty`") && error.to_string().contains("read nothing"), "{error}");
     let swallowed = store.transaction(|tx| {
