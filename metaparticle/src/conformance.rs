@@ -15,6 +15,7 @@
 //! installed, it gives an `Option`, and says so itself when that is `None`: there is nothing to check then.
 
 mod concurrency;
+mod hints;
 mod ranges;
 mod records;
 
@@ -117,6 +118,8 @@ checks! { $
     ranges::a_compared_range_does_not_mind_a_changed_record
     ranges::a_scan_notices_what_has_changed_before_it
     ranges::a_watch_answers_when_something_has_changed
+    hints::a_subscription_is_told_of_writes_and_removals
+    hints::a_subscription_that_is_not_asked_does_not_forget
     concurrency::no_increment_is_lost
     concurrency::reads_of_several_keys_are_of_one_instant
     concurrency::scans_are_of_one_instant

@@ -17,13 +17,20 @@ use crate::Result;
 use crate::durability::Durability;
 
 pub(crate) mod embedded;
+#[cfg(feature = "etcd")]
+pub(crate) mod etcd;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) mod remote;
+mod subscription;
 pub(crate) mod url;
+
+pub use self::subscription::{Hint, Subscription, Watchers};
 
 /// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +98,11 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
+    /// The range of this key alone.
+    pub fn only(key: &RecordKey) -> Self {
+        Self { start: key.clone(), end: RecordKey::new([&**key, &[0]].concat()) }
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         *self.start <= *key && *key < *self.end
@@ -125,6 +137,12 @@ pub struct Seen {
 impl Seen {
     /// Nothing was seen, so nothing is compared.
     pub const NOTHING: &'static Self = &Self { records: Vec::new(), ranges: Vec::new(), stamp: Stamp(0) };
+
+    /// All of it as ranges of keys, for [`Engine::subscribe`].
+    pub fn watched(&self) -> Vec<KeyRange> {
+        let records = self.records.iter().map(|(key, _)| KeyRange::only(key));
+        records.chain(self.ranges.iter().map(|seen| seen.range.clone())).collect()
+    }
 }
 
 /// One record to write or, with `None`, to remove.
@@ -266,6 +284,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Answers once something in `compare` is no longer current. It may answer too early, never too late.
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()>;
+
+    /// Hints of what changes in `ranges` from now on. An engine that does not know what others change leaves this as it is: then
+    /// whoever watches looks again and again. See [`Watchers`], which a subscription is made by.
+    fn subscribe(&self, ranges: &[KeyRange]) -> Subscription {
+        let _ = ranges;
+        Subscription::untold()
+    }
 
     /// Answers once every commit up to `stamp` survives a power cut. An engine that answers `execute` only then is ready.
     fn durable(&self, stamp: Stamp) -> Answer<'_, ()>;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use foundationdb_tuple::{TuplePack, TupleUnpack, pack, unpack};
 
-use crate::Result;
 use crate::engine::{KeyRange, RecordKey};
+use crate::error::{Error, ErrorKind, Result};
 use crate::persistent::{Persistent, stored_name};
 use crate::schema::TypeInfo;
 use crate::transaction::Attempt;
@@ -210,7 +210,11 @@ impl<T: Persistent> ObjectKey<T> {
     }
 
     fn of(record_key: Vec<u8>) -> Self {
-        Self { record_key: RecordKey::new(record_key), info: Attempt::info::<T>, object: PhantomData }
+        Self::of_record_key(RecordKey::new(record_key))
+    }
+
+    pub(crate) fn of_record_key(record_key: RecordKey) -> Self {
+        Self { record_key, info: Attempt::info::<T>, object: PhantomData }
     }
 }
 
@@ -218,6 +222,18 @@ impl<T: Persistent> ObjectKey<T> {
 pub(crate) fn decode_key<T: Persistent>(record_key: &[u8]) -> Option<T::Key> {
     let (name, packed) = unpack::<(Cow<'_, str>, <T::Key as Key>::Packed)>(record_key).ok()?;
     (name == stored_name::<T>()).then(|| T::Key::from_packed(packed)).flatten()
+}
+
+/// As [`decode_key`], also of a singleton, whose key is `()`; an error where the bytes are no key.
+pub(crate) fn found_key<T: Persistent>(record_key: &[u8]) -> Result<T::Key> {
+    let key = match T::SINGLETON {
+        true => unpack(&pack(&())).ok().and_then(T::Key::from_packed),
+        false => decode_key::<T>(record_key),
+    };
+    key.ok_or_else(|| {
+        let message = format!("the store has a damaged key of {}: {}", T::NAME, record_key.escape_ascii());
+        Error::new(ErrorKind::Corrupt, message)
+    })
 }
 
 /// The object as messages name it: `Account "alice"`, `Line ("alice", 7)`, `Settings`.

@@ -61,6 +61,7 @@ pub mod shape;
 mod store;
 mod sync;
 mod transaction;
+mod watch;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -82,6 +83,7 @@ pub use crate::persistent::{Handle, Persistent, Singleton};
 pub use crate::schema::SchemaFile;
 pub use crate::store::{Entered, Stats, Store, StoreBuilder, open, scoped};
 pub use crate::transaction::{Keys, Outcome, Range, RetryPolicy, Target, TransactionOptions, Tx};
+pub use crate::watch::{Change, Watch};
 
 /// Makes a struct persistent: its values are objects of a store.
 ///

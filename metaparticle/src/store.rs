@@ -21,7 +21,7 @@ use crate::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, S
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Types;
 use crate::sync::{Mutex, block_on};
-use crate::transaction::{Groups, HotKeys, Log, TransactionOptions, Tx, run, run_async};
+use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, run, run_async};
 
 /// What a program opens, and runs transactions on.
 ///
@@ -33,6 +33,8 @@ use crate::transaction::{Groups, HotKeys, Log, TransactionOptions, Tx, run, run_
 /// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
 /// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
+/// | `mysql://user:password@host/database`, `mariadb://…` | records in MariaDB or MySQL, for several processes (feature `mysql`) |
+/// | `etcd://user:password@host,host2`, `etcds://…` | records in an etcd cluster, for several processes (feature `etcd`) |
 /// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
 #[derive(Clone)]
 pub struct Store {
@@ -47,6 +49,7 @@ struct Inner {
     types: Types,
     hot_keys: Arc<HotKeys>,
     groups: Groups,
+    habits: Habits,
     counters: Counters,
     random: Mutex<fastrand::Rng>,
 }
@@ -102,6 +105,7 @@ impl Store {
             types: Types::default(),
             hot_keys: Arc::default(),
             groups: Groups::default(),
+            habits: Habits::default(),
             counters: Counters::default(),
             random: Mutex::new(fastrand::Rng::new()),
         };
@@ -260,6 +264,10 @@ impl Store {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.inner.groups
+    }
+
+    pub(crate) fn habits(&self) -> &Habits {
+        &self.inner.habits
     }
 
     pub(crate) fn counters(&self) -> &Counters {

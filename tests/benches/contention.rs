@@ -52,7 +52,7 @@ fn main() {
             let seconds = arguments.next().map_or(5, |seconds| seconds.parse().expect("seconds"));
             compare(engine, seconds);
         }
-        None => ["postgres", "redis"]
+        None => ["mysql", "postgres", "redis"]
             .into_iter()
             .filter(|engine| is_there(engine, "contention"))
             .for_each(|engine| compare(engine, 3)),

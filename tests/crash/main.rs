@@ -115,6 +115,7 @@ fn urls_that_cannot_be_used_are_refused() {
         ("memory:mine", "no name"),
         ("etcd://secret@host/", "memory:"),
         ("postgres://me:secret@host:port/", "cannot be used"),
+        ("mysql://me:secret@host/", "cannot be used"),
         ("ftp://secret@host/", "not an engine"),
     ] {
         let error = Store::open(url).expect_err("it cannot be used");

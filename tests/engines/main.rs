@@ -23,8 +23,16 @@ fn on_server(name: &str) -> Option<Box<dyn metaparticle::engine::Engine>> {
     Some(metaparticle::conformance::engine_at(&url).expect("a new store opens"))
 }
 
+mod mysql {
+    metaparticle::conformance_tests!(|| super::on_server("mysql"));
+}
+
 mod postgres {
     metaparticle::conformance_tests!(|| super::on_server("postgres"));
+}
+
+mod etcd {
+    metaparticle::conformance_tests!(|| super::on_server("etcd"));
 }
 
 mod redis {

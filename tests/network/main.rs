@@ -1,6 +1,8 @@
 //! What happens when answers are lost, requests come late, and servers die: on each engine behind a network.
 
+mod etcd;
 mod faults;
+mod mysql;
 mod setup;
 mod waiting;
 
@@ -39,20 +41,3 @@ pub(crate) fn server(engine: &str) -> &'static Server {
 pub(crate) fn open(url: &str) -> Store {
     Store::open(url).expect("a store opens")
 }
-
-/// Makes of each function a test on every engine behind a network.
-macro_rules! on_every_server {
-    ($($name:ident)*) => {
-        mod on_postgres {
-            $(#[test] fn $name() {
-                if metaparticle_tests::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
-            })*
-        }
-        mod on_redis {
-            $(#[test] fn $name() {
-                if metaparticle_tests::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }
-            })*
-        }
-    };
-}
-pub(crate) use on_every_server;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use metaparticle::{ErrorKind, Store};
 use metaparticle_tests::servers::{Server, is_there};
 
-use crate::{count, increment, on_every_server, open, server};
+use crate::{count, increment, open, server};
 
-on_every_server! {
+metaparticle_tests::on_every_server! {
     two_stores_on_one_server_see_each_other
     stores_of_different_names_do_not_see_each_other
     it_works_on_a_thread_of_an_executor
@@ -41,10 +41,10 @@ fn it_works_on_a_thread_of_an_executor(engine: &str) {
 }
 
 fn a_server_that_is_away_is_an_error_that_names_it(engine: &str) {
-    let scheme = if engine == "postgres" { "postgres" } else { "redis" };
+    let path = if engine == "etcd" { "" } else { "0" };
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
-    let builder = Store::builder(format!("{scheme}://me:secret@127.0.0.1:{port}/0")).timeout(Duration::from_millis(300));
+    let builder = Store::builder(format!("{engine}://me:secret@127.0.0.1:{port}/{path}")).timeout(Duration::from_millis(300));
     let error = builder.open().expect_err("nobody is there");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
     assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error:?}");
@@ -58,16 +58,32 @@ fn a_url_is_shown_without_its_password(engine: &str) {
     assert!(!format!("{:?}", Store::builder(url)).contains("sec"));
 }
 
-#[test]
-fn a_table_that_is_not_ours_is_left_alone() {
-    if !is_there("postgres", "a_table_that_is_not_ours_is_left_alone") {
-        return;
-    }
-    let url = server("postgres").new_url();
-    let _store = open(&url);
+/// Opens the table of commits as a store.
+fn a_table_that_is_not_ours_is_left_alone(engine: &str) {
+    let url = server(engine).new_url();
+    let store = open(&url);
     let error = Store::open(format!("{url}_commits")).expect_err("it is not a store");
     assert_eq!(error.kind(), ErrorKind::Setup, "{error:?}");
     assert!(error.to_string().contains("_commits` is not a metaparticle store"), "{error:?}");
+    assert_eq!(store.run(|| increment("n")).expect("it is as it was"), 1);
+}
+
+#[test]
+fn tables_that_are_not_ours_are_left_alone() {
+    for engine in ["mysql", "postgres"] {
+        if is_there(engine, "tables_that_are_not_ours_are_left_alone") {
+            a_table_that_is_not_ours_is_left_alone(engine);
+        }
+    }
+}
+
+#[test]
+fn mysql_settings_that_lose_data_are_warned_of() {
+    if is_there("mysql", "mysql_settings_that_lose_data_are_warned_of") {
+        // The tests' server is one of those.
+        let warnings = open(&server("mysql").new_url()).warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("innodb_flush_log_at_trx_commit"), "{warnings:?}");
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use metaparticle::{Result, Store, TransactionOptions, Tx, persistent, transactio
 use metaparticle_tests::on_threads;
 use metaparticle_tests::servers::Server;
 
-use crate::{Counter, increment, on_every_server, open, server};
+use crate::{Counter, increment, open, server};
 
-on_every_server! {
+metaparticle_tests::on_every_server! {
     a_bounded_queue_between_processes_loses_nothing_and_gives_nothing_twice
     a_wait_outlives_a_server_that_crashes
 }

@@ -108,7 +108,9 @@ fn a_wait_that_the_body_swallows_is_not_committed(engine: &str) {
             let waits = tx.wait_until(n > 0).is_err();
             assert!(!waits || tx.get::<Counter>("n").is_err(), "the attempt goes on");
             let called = called.clone();
-            tx.after_commit(move || called.store(called.load(Ordering::SeqCst) + 1, Ordering::SeqCst));
+            tx.after_commit(move || {
+                called.fetch_add(1, Ordering::SeqCst);
+            });
             runs.send(waits).expect("somebody listens");
             metaparticle::Ok(waits)
         })

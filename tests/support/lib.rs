@@ -65,14 +65,28 @@ macro_rules! on_every_engine {
         mod on_sled {
             $(#[test] fn $name() { super::$name("sled"); })*
         }
-        mod on_postgres {
+        $crate::on_every_server! { $($name)* }
+    };
+}
+
+/// Makes of each function a test on every engine behind a network.
+#[macro_export]
+macro_rules! on_every_server {
+    ($($name:ident)*) => {
+        $crate::on_server! { on_etcd "etcd" $($name)* }
+        $crate::on_server! { on_mysql "mysql" $($name)* }
+        $crate::on_server! { on_postgres "postgres" $($name)* }
+        $crate::on_server! { on_redis "redis" $($name)* }
+    };
+}
+
+/// Makes of each function a test on one engine, if its server is there.
+#[macro_export]
+macro_rules! on_server {
+    ($module:ident $engine:literal $($name:ident)*) => {
+        mod $module {
             $(#[test] fn $name() {
-                if $crate::servers::is_there("postgres", stringify!($name)) { super::$name("postgres"); }
-            })*
-        }
-        mod on_redis {
-            $(#[test] fn $name() {
-                if $crate::servers::is_there("redis", stringify!($name)) { super::$name("redis"); }
+                if $crate::servers::is_there($engine, stringify!($name)) { super::$name($engine); }
             })*
         }
     };
@@ -111,6 +125,8 @@ mod docs {
     struct Testing;
     #[doc = include_str!("../../docs/guide/engines.md")]
     struct Engines;
+    #[doc = include_str!("../../docs/guide/watching.md")]
+    struct Watching;
     #[doc = include_str!("../../docs/guide/tool.md")]
     struct Tool;
 }

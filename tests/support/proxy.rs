@@ -1,5 +1,7 @@
 //! A small TCP proxy that loses what it is told to lose.
 
+mod http2;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -41,6 +43,8 @@ struct State {
     next: Option<(Fault, u32)>,
     met: u32,
     released: bool,
+    /// Whether a request that was held has been answered.
+    answered: bool,
     /// Whether the connection of a request that was held has ended.
     ended: bool,
 }
@@ -126,8 +130,12 @@ fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
     let (of_requests, of_replies) = (shared, met.clone());
     let of_end = of_requests.clone();
     thread::spawn(move || {
+        let mut rest = clone(&from_client);
+        let mut speaks_http2 = false;
         forward(from_client, to_server, |request, server| {
-            let fault = of_requests.meet();
+            speaks_http2 |= http2::is_preface(request);
+            // What else a client sends is no request.
+            let fault = if speaks_http2 && !http2::says_something(request) { None } else { of_requests.meet() };
             if fault.is_some() {
                 *met.lock().expect("nobody panics") = fault;
             }
@@ -135,6 +143,14 @@ fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
                 Some(Fault::LoseRequest) => return false,
                 Some(Fault::Hold) => of_requests.wait(|state| state.released),
                 _ => {}
+            }
+            if speaks_http2 && fault == Some(Fault::Hold) {
+                // The client has given up, and has said so on this connection.
+                let mut all = request.to_vec();
+                let _ = rest.read_to_end(&mut all);
+                let sent = server.write_all(&http2::without_giving_up(&all)).is_ok();
+                of_requests.wait(|state| state.answered || state.ended);
+                return sent;
             }
             server.write_all(request).is_ok()
         });
@@ -146,6 +162,7 @@ fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
             Some(Fault::LoseReply) => false,
             // Whoever has sent it may have gone.
             Some(Fault::Hold) => {
+                of_end.with(|state| state.answered |= state.released && http2::says_something(reply));
                 let _ = client.write_all(reply);
                 true
             }

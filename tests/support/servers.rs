@@ -3,6 +3,8 @@
 //! A server is started by a guard, a shell that waits for its input to end. The input is a pipe from this process: so the server
 //! also ends, and its folder goes, when the tests are killed.
 
+mod etcd;
+
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
@@ -22,7 +24,9 @@ struct Kind {
     package: &'static str,
 }
 
-const KINDS: [Kind; 2] = [
+const KINDS: [Kind; 4] = [
+    Kind { name: "etcd", program: "/usr/bin/etcd", package: "etcd-server etcd-client" },
+    Kind { name: "mysql", program: "/usr/sbin/mariadbd", package: "mariadb-server-core mariadb-client-core" },
     Kind { name: "postgres", program: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" },
     Kind { name: "redis", program: "/usr/bin/redis-server", package: "redis-server" },
 ];
@@ -34,6 +38,10 @@ fn kind(name: &str) -> &'static Kind {
 /// Whether the server of this engine is installed. If not, says that `test` was not run, and fails where that must not be.
 pub fn is_there(name: &str, test: &str) -> bool {
     let Kind { program, package, .. } = kind(name);
+    if name == "etcd" && !cfg!(feature = "etcd") {
+        println!("NOT RUN: {test} on etcd; `cargo test -p metaparticle-tests --features etcd`, which needs `protoc`, runs it");
+        return false;
+    }
     if Path::new(program).exists() {
         return true;
     }
@@ -56,23 +64,40 @@ pub struct Server {
     name: &'static str,
     port: u16,
     folder: PathBuf,
+    /// The arguments of an etcd member.
+    etcd: Vec<String>,
     guard: Option<(Child, String)>,
 }
 
 impl Server {
     /// Starts a server of this engine. It may not be ready to answer yet; engines wait for that when they are opened.
     pub fn start(name: &str) -> Self {
+        let mut server = Self::new(name);
+        match name {
+            "postgres" => server.make_cluster(),
+            "mysql" => server.make_system_tables(),
+            "etcd" => etcd::together(std::slice::from_mut(&mut server), &[]),
+            _ => {}
+        }
+        server.run();
+        server
+    }
+
+    /// Starts the members of an etcd cluster, each with these arguments beside its own.
+    pub fn start_etcd(members: usize, arguments: &[&str]) -> Vec<Self> {
+        let mut servers: Vec<Self> = (0..members).map(|_| Self::new("etcd")).collect();
+        etcd::together(&mut servers, arguments);
+        servers.iter_mut().for_each(Self::run);
+        servers
+    }
+
+    fn new(name: &str) -> Self {
         let kind = kind(name);
         let folder = tempfile::Builder::new().prefix("metaparticle-").tempdir().expect("a temporary folder").keep();
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
-        let mut server = Self { name: kind.name, port, folder, guard: None };
+        let server = Self { name: kind.name, port: free_port(), folder, etcd: Vec::new(), guard: None };
         if let Some((user, group)) = ordinary_user() {
             chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
         }
-        if kind.name == "postgres" {
-            server.make_cluster();
-        }
-        server.run();
         server
     }
 
@@ -83,6 +108,20 @@ impl Server {
         make.args(["-U", "tests", "-A", "trust", "--no-locale", "-E", "UTF8", "-N"]);
         let made = make.current_dir("/").output().expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    fn make_system_tables(&self) {
+        let mut make = as_ordinary_user("/usr/bin/mariadb-install-db");
+        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=32M"]);
+        make.arg(format!("--datadir={}", self.folder.join("data").display()));
+        // A server that starts cleans up there, also after one that is running.
+        make.arg(format!("--tmpdir={}", self.folder.display()));
+        let made = make.current_dir("/").output().expect("mariadb-install-db runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // One statement a line.
+        let user = "CREATE DATABASE IF NOT EXISTS tests;\nCREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';\n\
+            GRANT ALL ON *.* TO tests WITH GRANT OPTION;\n";
+        std::fs::write(self.folder.join("init"), user).expect("the folder can be written to");
     }
 
     fn run(&mut self) {
@@ -101,6 +140,17 @@ impl Server {
                 "-c",
                 "max_connections=300",
             ]),
+            "etcd" => guard.args(&self.etcd),
+            "mysql" => guard
+                .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500"])
+                .arg(format!("--port={port}"))
+                .args(
+                    [("datadir", "data"), ("tmpdir", ""), ("socket", "socket"), ("pid-file", "pid")]
+                        .map(|(option, file)| format!("--{option}={folder}/{file}")),
+                )
+                .arg(format!("--init-file={folder}/init"))
+                // What these servers keep need not survive a power cut, but a crash of the process.
+                .args(["--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=32M"]),
             _ => guard.args(["--port", &port, "--bind", "127.0.0.1", "--dir", folder]).args([
                 "--appendonly",
                 "yes",
@@ -118,8 +168,22 @@ impl Server {
 
     /// Kills the server as a crash would, and starts it again on what it has left behind.
     pub fn crash_and_restart(&mut self) {
-        std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
         self.crash();
+        self.restart();
+    }
+
+    /// Kills the server as a crash would.
+    pub fn crash(&mut self) {
+        std::fs::write(self.folder.join("keep"), "").expect("the folder can be written to");
+        let (mut guard, pid) = self.guard.take().expect("it is running");
+        // It may have ended by itself.
+        Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status().expect("kill runs");
+        drop(guard.stdin.take());
+        guard.wait().expect("the guard ends");
+    }
+
+    /// Starts the server again, on what a crash has left behind.
+    pub fn restart(&mut self) {
         self.run();
         // PostgreSQL refuses to start while a process of the one that was killed is still there.
         while !self.listens() {
@@ -127,14 +191,6 @@ impl Server {
             self.run();
         }
         std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
-    }
-
-    fn crash(&mut self) {
-        let (mut guard, pid) = self.guard.take().expect("it is running");
-        // It may have ended by itself.
-        Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status().expect("kill runs");
-        drop(guard.stdin.take());
-        guard.wait().expect("the guard ends");
     }
 
     /// Waits until it listens to its port, or has ended.
@@ -165,7 +221,9 @@ impl Server {
         static STORES: AtomicU32 = AtomicU32::new(0);
         let number = STORES.fetch_add(1, Ordering::Relaxed);
         match self.name {
+            "mysql" => format!("mysql://tests:secret@127.0.0.1:{port}/tests?table=store_{number}"),
             "postgres" => format!("postgres://tests:secret@127.0.0.1:{port}/postgres?table=store_{number}"),
+            "etcd" => format!("etcd://127.0.0.1:{port}/?prefix=store_{number}"),
             _ => format!("redis://127.0.0.1:{port}/0?prefix=store_{number}"),
         }
     }
@@ -181,7 +239,11 @@ impl Drop for Server {
     }
 }
 
-/// PostgreSQL refuses to run as root; then its package's account is used.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// PostgreSQL and MariaDB refuse to run as root; then the account of PostgreSQL's package is used.
 fn ordinary_user() -> Option<(u32, u32)> {
     let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").ok()?) == 0;
     let accounts = std::fs::read_to_string("/etc/passwd").ok()?;

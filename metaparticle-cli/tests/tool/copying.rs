@@ -56,6 +56,16 @@ fn a_store_is_moved_to_postgresql_and_back() {
 }
 
 #[test]
+fn a_store_is_moved_to_mysql_and_back() {
+    there_and_back("mysql");
+}
+
+#[test]
+fn a_store_is_moved_to_etcd_and_back() {
+    there_and_back("etcd");
+}
+
+#[test]
 fn a_store_is_moved_to_redis_and_back() {
     there_and_back("redis");
 }

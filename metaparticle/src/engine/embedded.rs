@@ -20,15 +20,14 @@ mod tests;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use self::map::OrderedMap;
 use self::queue::CommitQueue;
 use self::table::{Change, Table};
-use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Version};
+use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers};
 use crate::Result;
-use crate::sync::{Mutex, RwLock, thread};
+use crate::sync::{RwLock, thread};
 
 /// An engine that keeps its records in this process: in memory, or in an ordered map on disk.
 pub(crate) struct Embedded {
@@ -41,7 +40,7 @@ struct Shared {
     table: RwLock<Table>,
     queue: CommitQueue,
     limits: Limits,
-    watchers: Mutex<Vec<Waker>>,
+    watchers: Watchers,
 }
 
 impl Embedded {
@@ -77,7 +76,7 @@ impl Shared {
             table: RwLock::new(Table::new(map, last)),
             queue: CommitQueue::new(last, flush_interval),
             limits,
-            watchers: Mutex::default(),
+            watchers: Watchers::new(),
         }
     }
 
@@ -115,14 +114,8 @@ impl Shared {
             }
             Reply { version: Some(Version::new(number.into())), stamp: Stamp(number), durable_at, ..reply }
         };
-        self.wake_watchers();
+        self.watchers.changed(request.write.iter().map(|write| &write.key));
         Ok(reply)
-    }
-
-    fn wake_watchers(&self) {
-        for waker in std::mem::take(&mut *self.watchers.lock()) {
-            waker.wake();
-        }
     }
 }
 
@@ -154,15 +147,21 @@ impl Engine for Embedded {
 
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
         let shared = &*self.shared;
-        Answer::Later(Box::pin(poll_fn(move |context| {
-            // First registered, then compared: a change in between wakes us.
-            shared.watchers.lock().push(context.waker().clone());
-            match shared.queue.check().and_then(|()| shared.table.read().differs(compare)) {
-                Ok(differs) if differs.is_empty() => Poll::Pending,
-                Ok(_) => Poll::Ready(Ok(())),
-                Err(error) => Poll::Ready(Err(error)),
+        Answer::Later(Box::pin(async move {
+            // First subscribed, then compared: a change in between is told.
+            let subscription = shared.watchers.subscribe(compare.watched());
+            loop {
+                let differs = shared.queue.check().and_then(|()| shared.table.read().differs(compare))?;
+                if !differs.is_empty() {
+                    return Ok(());
+                }
+                subscription.next().await;
             }
-        })))
+        }))
+    }
+
+    fn subscribe(&self, ranges: &[KeyRange]) -> Subscription {
+        self.shared.watchers.subscribe(ranges.to_vec())
     }
 
     fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {

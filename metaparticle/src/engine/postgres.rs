@@ -9,6 +9,7 @@
 mod config;
 mod connection;
 mod minitransaction;
+mod notify;
 mod tables;
 
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::config::Config;
 use self::connection::Connection;
-use super::Limits;
-use super::remote::{Ask, Failure, Remote, Server, Told, again};
+use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told, again};
+use super::{Limits, RecordKey, Watchers};
 use crate::error::Result;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// A key must fit into a page of an index three times; records are sent whole.
 const LIMITS: Limits = Limits { key_bytes: 1024, record_bytes: 8 << 20, commit_bytes: 32 << 20, commit_records: 4096 };
@@ -39,6 +40,8 @@ pub(crate) struct Postgres {
     /// As many as there may be connections.
     permits: Arc<Semaphore>,
     warnings: Vec<String>,
+    /// Whether the server knows `NOTIFY`, as far as is known.
+    notifies: AtomicBool,
 }
 
 impl Postgres {
@@ -48,7 +51,7 @@ impl Postgres {
         let warnings = tables::warnings(&client).await;
         let first = Connection::prepare(client, &config.sql).await?;
         let permits = Arc::new(Semaphore::new(config.connections));
-        Ok(Self { config, idle: Mutex::new(vec![first]), permits, warnings })
+        Ok(Self { config, idle: Mutex::new(vec![first]), permits, warnings, notifies: AtomicBool::new(true) })
     }
 
     /// A connection that nobody else uses until it is given back.
@@ -80,6 +83,24 @@ impl Server for Postgres {
             if tables::forget_ids(&connection, &self.config.sql).await.is_ok() {
                 self.idle.lock().push(connection);
             }
+        }
+    }
+
+    async fn listen(&self, watchers: &Watchers, is_heard: impl Fn() + Send + Sync) -> Result<TellsNothing, Failure> {
+        notify::listen(&self.config, self.config.sql.table(), watchers, is_heard).await
+    }
+
+    const IS_TOLD: bool = true;
+
+    async fn tell(&self, keys: &[RecordKey]) {
+        if !self.notifies.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok((connection, _permit)) = self.connection().await
+            && let Ok(knows) = notify::tell(&connection, self.config.sql.table(), keys).await
+        {
+            self.notifies.store(knows, Ordering::Relaxed);
+            self.idle.lock().push(connection);
         }
     }
 

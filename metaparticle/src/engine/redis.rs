@@ -9,14 +9,15 @@
 //! answered. It is not for what must survive that.
 
 mod connection;
+mod listen;
 mod minitransaction;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::connection::{Config, Connection, Link};
-use super::Limits;
-use super::remote::{Ask, Failure, Remote, Server, Told};
+use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told};
+use super::{Limits, Watchers};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A key is as long as on other engines, so that a store can be moved; a server stops for as long as it runs a script.
@@ -33,6 +34,7 @@ pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Redis>> {
 
 /// A server, and the connection to it.
 pub(crate) struct Redis {
+    config: Arc<Config>,
     link: Link,
     prefix: String,
     warnings: Vec<String>,
@@ -41,12 +43,12 @@ pub(crate) struct Redis {
 impl Redis {
     async fn connect(config: Arc<Config>) -> Result<Self, Failure> {
         let prefix = format!("{{{}}}:", config.prefix);
-        let link = Link::new(config);
+        let link = Link::new(config.clone());
         let connection = link.connection().await?;
         claim_prefix(&connection, &prefix).await?;
         let warnings = warnings(&connection).await?;
         connection.done();
-        Ok(Self { link, prefix, warnings })
+        Ok(Self { config, link, prefix, warnings })
     }
 }
 
@@ -63,6 +65,10 @@ impl Server for Redis {
             Ok(reply) => minitransaction::told(reply, ask),
             Err(error) => Err(self.link.failure(error, ask).await),
         }
+    }
+
+    async fn listen(&self, watchers: &Watchers, is_heard: impl Fn() + Send + Sync) -> Result<TellsNothing, Failure> {
+        listen::listen(&self.config, &self.prefix, watchers, is_heard).await
     }
 
     fn limits(&self) -> Limits {

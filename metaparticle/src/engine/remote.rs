@@ -4,23 +4,28 @@
 //! trying again, and finding out what became of a commit whose answer was lost are [`settle`]'s. The I/O runs on a thread of its
 //! own, so a caller can wait on any thread, also on one of an executor, and what it no longer waits for is settled all the same.
 
+mod listen;
 pub(crate) mod options;
 mod settle;
 pub(crate) mod tls;
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_timer::Delay;
+use futures_util::future::select;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use self::listen::Listener;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) use self::listen::TellsNothing;
 pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
-use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp};
+use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Subscription, Version};
 use crate::clock::SystemClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::block_on;
@@ -34,12 +39,10 @@ pub(crate) const TRY: Duration = Duration::from_secs(5);
 /// How long commit ids are kept, at the least: longer than anything sent within [`PATIENCE`] can be on its way.
 pub(crate) const IDS_KEPT: Duration = Duration::from_secs(3600);
 
-/// How long a watch waits between two comparisons, at first and at most.
-const WATCH: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-
 /// An engine whose records are on a server.
 pub(crate) struct Remote<S> {
     server: Arc<S>,
+    listener: Arc<Listener<S>>,
 }
 
 impl<S: Server> Remote<S> {
@@ -65,13 +68,22 @@ impl<S: Server> Remote<S> {
                 tidy(&*server).await;
             }
         });
-        Ok(Self { server })
+        Ok(Self { listener: Arc::new(Listener::new(server.clone())), server })
     }
 
-    /// The outcome of `ask`. Nothing is sent before this is first polled; from then on it is settled, also if nobody waits.
-    async fn ask(&self, ask: Ask) -> Result<(Ask, Found)> {
-        let server = self.server.clone();
-        spawn(async move { settle::settle(&*server, ask, Instant::now() + PATIENCE).await })?.await
+    /// The outcome of `ask`, the version of what it has written, and when that was. Nothing is sent before this is first polled; from
+    /// then on it is settled, also if nobody waits.
+    async fn ask(&self, ask: Ask) -> Result<((Version, Stamp), Found)> {
+        let (server, listener) = (self.server.clone(), self.listener.clone());
+        let outcome = async move {
+            let written: Vec<RecordKey> = ask.write.iter().map(|write| write.key.clone()).collect();
+            let (at, found) = settle::settle(&*server, ask, Instant::now() + PATIENCE).await?;
+            if !written.is_empty() && found.differs.is_empty() {
+                listener.tell(written);
+            }
+            Ok((at, found))
+        };
+        spawn(outcome)?.await
     }
 }
 
@@ -79,34 +91,47 @@ impl<S: Server> Engine for Remote<S> {
     fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
         let commits = !request.write.is_empty();
         let reply = Box::pin(async move {
-            let (ask, found) = self.ask(Ask::of(&request)).await?;
-            let version = (commits && found.differs.is_empty()).then(|| ask.version());
-            let (stamp, durable_at) = (Stamp(0), Stamp(0));
-            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at })
+            let ((version, stamp), found) = self.ask(Ask::of(&request)).await?;
+            let version = (commits && found.differs.is_empty()).then_some(version);
+            Ok(Reply { read: found.read, differs: found.differs, version, stamp, durable_at: Stamp(0) })
         });
         if commits { Answer::Committing(reply) } else { Answer::Later(reply) }
     }
 
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
         Answer::Later(Box::pin(async move {
-            let (_, Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
+            let ((_, stamp), Found { differs, mut page, .. }) = self.ask(Ask::page(compare, range, limit)).await?;
             if !differs.is_empty() {
                 page.clear();
             }
             let full = page.len() >= limit;
             let end = page.last().filter(|_| full).map_or_else(|| range.end.clone(), |(key, _)| after(key));
             let range = KeyRange { start: range.start.clone(), end };
-            Ok(Page { records: page, range, differs, stamp: Stamp(0), durable_at: Stamp(0) })
+            Ok(Page { records: page, range, differs, stamp, durable_at: Stamp(0) })
         }))
     }
 
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
         Answer::Later(Box::pin(async move {
-            let (server, compare) = (self.server.clone(), compare.clone());
-            let watching = spawn(async move { watch(&*server, &compare).await })?;
-            let _ends_with_the_wait = AbortOnDrop(watching.task.clone());
-            watching.await
+            // First subscribed, then compared: a change in between is told.
+            let subscription = self.subscribe(&compare.watched());
+            loop {
+                let (_, found) = self.ask(Ask::compare(compare)).await?;
+                if !found.differs.is_empty() {
+                    return Ok(());
+                }
+                match subscription.check() {
+                    None => drop(subscription.next().await),
+                    Some(check) => drop(select(pin!(subscription.next()), Delay::new(check)).await),
+                }
+            }
         }))
+    }
+
+    fn subscribe(&self, ranges: &[KeyRange]) -> Subscription {
+        let subscription = self.listener.watchers().subscribe(ranges.to_vec());
+        self.listener.listen();
+        subscription
     }
 
     fn durable(&self, _stamp: Stamp) -> Answer<'_, ()> {
@@ -128,21 +153,8 @@ async fn tidy<S: Server>(server: &S) {
     let _ = tokio::time::timeout(TRY, server.tidy()).await;
 }
 
-/// Compares again and again, until something differs.
-async fn watch<S: Server>(server: &S, compare: &Seen) -> Result<()> {
-    let mut pause = WATCH.0;
-    loop {
-        let (_, found) = settle::settle(server, Ask::compare(compare), Instant::now() + PATIENCE).await?;
-        if !found.differs.is_empty() {
-            return Ok(());
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(WATCH.1);
-    }
-}
-
 /// The first key after `key`.
-fn after(key: &RecordKey) -> RecordKey {
+pub(crate) fn after(key: &RecordKey) -> RecordKey {
     RecordKey::new([&**key, &[0]].concat())
 }
 
@@ -159,34 +171,23 @@ fn runtime() -> Result<&'static Handle> {
 /// Runs `future` on the I/O thread, to its end even if nobody waits for it.
 fn spawn<T: Send + 'static>(future: impl Future<Output = Result<T>> + Send + 'static) -> Result<Answered<T>> {
     let (sender, receiver) = oneshot::channel();
-    let task = runtime()?.spawn(async move {
+    runtime()?.spawn(async move {
         // Nobody may be waiting any more.
         let _ = sender.send(future.await);
     });
-    Ok(Answered { receiver, task: task.abort_handle() })
+    Ok(Answered(receiver))
 }
 
 /// What a future on the I/O thread comes to; can be waited for anywhere.
-struct Answered<T> {
-    receiver: oneshot::Receiver<Result<T>>,
-    task: AbortHandle,
-}
+struct Answered<T>(oneshot::Receiver<Result<T>>);
 
 impl<T> Future for Answered<T> {
     type Output = Result<T>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        Pin::new(&mut self.receiver).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended())))
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended())))
     }
 }
 
 fn ended() -> Error {
     Error::new(ErrorKind::Indeterminate, "the network I/O of this process has ended, so what became of the request is not known")
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

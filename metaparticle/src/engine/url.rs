@@ -6,7 +6,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Settings;
 
 /// Engines that have a name but are not part of this version.
-const PLANNED: [&str; 3] = ["mysql", "mariadb", "etcd"];
 
 /// Opens the engine that `url` names.
 pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
@@ -16,11 +15,10 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
             Err(unusable(url, &format!("a memory store has no name, so nothing can follow `memory:`, and `{rest}` does")))
         }
         Some(("sled", path)) => open_sled(url, path, settings),
+        Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => open_mysql(url, settings),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
         Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
-        Some((scheme, _)) if PLANNED.contains(&scheme) => {
-            Err(unusable(url, "this version of metaparticle has the engines `sled:`, `memory:`, `postgres:` and `redis:` only"))
-        }
+        Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => open_etcd(url, settings),
         Some((scheme, rest)) if rest.starts_with("//") => {
             Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
         }
@@ -57,6 +55,17 @@ fn open_sled(url: &str, _path: &str, _settings: &Settings) -> Result<Box<dyn Eng
     Err(without(url, "sled"))
 }
 
+#[cfg(feature = "mysql")]
+fn open_mysql(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+    let engine = super::mysql::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+    Ok(Box::new(engine))
+}
+
+#[cfg(not(feature = "mysql"))]
+fn open_mysql(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+    Err(without(url, "mysql"))
+}
+
 #[cfg(feature = "postgres")]
 fn open_postgres(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
     let engine = super::postgres::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
@@ -79,7 +88,18 @@ fn open_redis(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
     Err(without(url, "redis"))
 }
 
-#[cfg(any(not(feature = "sled"), not(feature = "postgres"), not(feature = "redis")))]
+#[cfg(feature = "etcd")]
+fn open_etcd(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+    let engine = super::etcd::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+    Ok(Box::new(engine))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn open_etcd(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+    Err(without(url, "etcd"))
+}
+
+#[cfg(not(all(feature = "sled", feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis")))]
 fn without(url: &str, feature: &str) -> Error {
     let add = format!("`cargo add metaparticle --features {feature}`");
     unusable(url, &format!("metaparticle was built without its feature `{feature}`; add it: {add}"))

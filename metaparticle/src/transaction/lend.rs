@@ -42,7 +42,7 @@ impl Attempt {
     }
 
     /// Decodes without holding the state: serde code of the user's runs in it.
-    fn decode<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<T> {
+    pub(super) fn decode<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<T> {
         let (info, base, current) = {
             let slot = &self.state.borrow().slots[index];
             (slot.info.clone(), slot.base.clone(), slot.current.clone())

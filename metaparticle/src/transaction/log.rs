@@ -250,6 +250,8 @@ impl Content {
 
     fn add(&mut self, key: RecordKey, record: Option<Record>) {
         if !self.records.contains_key(&key) {
+            // Asked for before, and not needed: another transaction has found it out meanwhile. The record may follow a newer schema.
+            self.alone.clear();
             self.seen.records.push((key.clone(), record.as_ref().map(|record| record.version)));
             self.records.insert(key, record);
         }

@@ -104,8 +104,9 @@ impl AsyncAttempt<'_> {
         {
             return Next::Fail(error);
         }
+        let mut first = Vec::new();
         let (ended, doom, out) = loop {
-            let call;
+            let mut call;
             match self.run_body(log, turn.take(), body) {
                 Ran::Ended(ended, Some(Doom::Waits), _) => return self.end_in_wait(ended).await,
                 Ran::Ended(ended, doom, Ok(out)) => break (ended, doom, out),
@@ -118,12 +119,21 @@ impl AsyncAttempt<'_> {
             }
             if log.is_empty() {
                 turn = self.queue(turn, &call).await;
+                if let Call::Read(keys) = &mut call {
+                    first.clone_from(keys);
+                    let usual = self.store.habits().guess(self.fixed.name);
+                    keys.extend(usual.into_iter().filter(|key| !first.contains(key)));
+                }
             }
             if let Err(error) = self.perform(&mut log, call).await {
                 return Next::Fail(error);
             }
         };
         known.extend(ended.log.keys());
+        if !first.is_empty() {
+            let asked = ended.state.seen.records.iter().map(|(key, _)| key);
+            self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
+        }
         let out = match judge(doom, out) {
             Ok(out) => out,
             Err(next) => return next,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::Tx;
 use super::attempt::{Attempt, Current};
 use crate::engine::{KeyRange, Record, RecordKey, SeenRange};
-use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ObjectKey, decode_key};
+use crate::error::Result;
+use crate::key::{ObjectKey, found_key};
 use crate::object::Ref;
 use crate::persistent::Persistent;
 use crate::schema::TypeInfo;
@@ -85,17 +85,13 @@ impl<'tx, T: Persistent> Pages<'tx, T> {
             self.rest.start = read.end;
         }
         let Some(found) = self.found.pop_front() else { return Ok(None) };
-        let key = decode_key::<T>(&found).ok_or_else(|| {
-            let message = format!("the store has a damaged key of {}: {}", T::NAME, found.escape_ascii());
-            Error::new(ErrorKind::Corrupt, message)
-        })?;
-        Ok(Some(key))
+        found_key::<T>(&found).map(Some)
     }
 }
 
 impl Attempt {
     /// The keys of a page of `range`, as this transaction sees it, and the part of `range` that the page is all of.
-    fn scan<T: Persistent>(&self, range: &KeyRange, with_objects: bool) -> Result<(VecDeque<RecordKey>, KeyRange)> {
+    pub(super) fn scan<T: Persistent>(&self, range: &KeyRange, with_objects: bool) -> Result<(VecDeque<RecordKey>, KeyRange)> {
         self.check()?;
         let info = self.info::<T>()?;
         let engine = self.store.engine();

@@ -35,6 +35,6 @@ struct FailOnExit<'a>(&'a Shared);
 impl Drop for FailOnExit<'_> {
     fn drop(&mut self) {
         self.0.queue.fail(flusher_ended());
-        self.0.wake_watchers();
+        self.0.watchers.missed();
     }
 }

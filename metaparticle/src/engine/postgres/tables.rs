@@ -32,6 +32,10 @@ pub(super) struct Sql {
 const COLUMNS: [&str; 2] = ["bytes,key,version", "applied,id,made"];
 
 impl Sql {
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// `table` is a plain name, so it needs no quoting; it is quoted for being a word of SQL.
     pub(super) fn of(table: &str) -> Self {
         let (t, c) = (format!("\"{table}\""), format!("\"{table}_commits\""));

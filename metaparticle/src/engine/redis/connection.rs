@@ -7,6 +7,7 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisError};
 use redis::{ErrorKind as Cause, ServerErrorKind};
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
@@ -17,8 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Where the server is, how to connect, and what the store's keys begin with.
 pub(super) struct Config {
-    address: (String, u16),
-    settings: RedisConnectionInfo,
+    pub(super) address: (String, u16),
+    pub(super) settings: RedisConnectionInfo,
     /// `None`: without encryption.
     tls: Option<TlsConnector>,
     pub(super) prefix: String,
@@ -112,29 +113,29 @@ impl Link {
 }
 
 async fn connect(config: &Config, address: &(String, u16)) -> Result<MultiplexedConnection, Failure> {
+    // The time for each request is limited where it is sent.
+    let limits = AsyncConnectionConfig::new().set_response_timeout(None);
+    let (connection, driver) = MultiplexedConnection::new_with_config(&config.settings, stream(config, address).await?, limits)
+        .await
+        .map_err(failure_of)?;
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+/// The way to the server, encrypted if the URL says so.
+pub(super) async fn stream(config: &Config, address: &(String, u16)) -> Result<Box<dyn Io>, Failure> {
     let unreachable = |error: std::io::Error| again("the server cannot be reached", error);
     let stream = TcpStream::connect((address.0.trim_matches(['[', ']']), address.1)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    // The time for each request is limited where it is sent.
-    let limits = || AsyncConnectionConfig::new().set_response_timeout(None);
-    match &config.tls {
-        None => {
-            let made = MultiplexedConnection::new_with_config(&config.settings, stream, limits()).await;
-            let (connection, driver) = made.map_err(failure_of)?;
-            tokio::spawn(driver);
-            Ok(connection)
-        }
-        Some(tls) => {
-            let name = ServerName::try_from(address.0.clone())
-                .map_err(|error| Failure::Final(Error::with_source(ErrorKind::Setup, "the host has no valid name", error)))?;
-            let stream = tls.connect(name, stream).await.map_err(|error| again("the server cannot be trusted", error))?;
-            let made = MultiplexedConnection::new_with_config(&config.settings, stream, limits()).await;
-            let (connection, driver) = made.map_err(failure_of)?;
-            tokio::spawn(driver);
-            Ok(connection)
-        }
-    }
+    let Some(tls) = &config.tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(address.0.clone())
+        .map_err(|error| Failure::Final(Error::with_source(ErrorKind::Setup, "the host has no valid name", error)))?;
+    Ok(Box::new(tls.connect(name, stream).await.map_err(|error| again("the server cannot be trusted", error))?))
 }
+
+/// What goes back and forth on a connection.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Connection {
     /// Sends one command, once.
@@ -180,7 +181,7 @@ fn did_nothing(error: &RedisError) -> bool {
 }
 
 /// From the driver's error to ours. Again: what comes from the network, and what [`did_nothing`] but may pass.
-fn failure_of(error: RedisError) -> Failure {
+pub(super) fn failure_of(error: RedisError) -> Failure {
     let code = error.code().map(str::to_owned);
     match error.kind() {
         Cause::Server(ServerErrorKind::NoPerm) | Cause::AuthenticationFailed => {

@@ -2,11 +2,11 @@
 -- that can fail comes before the first write.
 --
 -- KEYS: the index, the commit's id, then the records compared, read and written, in this order.
--- ARGV: version, '1' to settle, prefix of records, seconds to keep ids, number of writes; then as read below.
+-- ARGV: version, '1' to settle, prefix of records, seconds to keep ids, channel to tell, number of writes; then as read below.
 local index, commit = KEYS[1], KEYS[2]
-local version, settle, prefix, kept, writes = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4], tonumber(ARGV[5])
+local version, settle, prefix, kept, channel, writes = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 
-local last_key, last_argument = 2, 5
+local last_key, last_argument = 2, 6
 local function key()
   last_key = last_key + 1
   return KEYS[last_key]
@@ -70,7 +70,8 @@ end
 if writes > 0 and not claimed then
   if #differing == 0 and #ranges == 0 then
     redis.call('SET', commit, 'applied', 'EX', kept)
-    for _ = 1, writes do
+    local told = {}
+    for i = 1, writes do
       local name, put, bytes = key(), argument() == '1', argument()
       local member = string.sub(name, #prefix + 1)
       if put then
@@ -80,7 +81,11 @@ if writes > 0 and not claimed then
         redis.call('DEL', name)
         redis.call('ZREM', index, member)
       end
+      told[i] = struct.pack('>I2', #member) .. member
     end
+    -- Too much to say means that anything may have changed. If it cannot be said, those who watch look for themselves.
+    told = table.concat(told)
+    redis.pcall('PUBLISH', channel, #told < 32768 and told or '')
   elseif settle then
     redis.call('SET', commit, 'refused', 'EX', kept)
   end

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, ErrorKind as Cause, RedisError, Script, ServerErrorKind, Value};
 
 use super::connection::Connection;
+use super::listen::channel;
 use crate::engine::remote::{Ask, Failure, Found, IDS_KEPT, Told};
 use crate::engine::{Differs, Record, RecordKey, Version};
 use crate::error::{Error, ErrorKind};
@@ -37,7 +38,8 @@ fn call(command: &str, script: &str, prefix: &str, ask: &Ask) -> Cmd {
     for key in compared.chain(&ask.read).chain(ask.write.iter().map(|write| &write.key)) {
         call.arg(name(key));
     }
-    call.arg(&version[..]).arg(u8::from(ask.settle)).arg(&records).arg(IDS_KEPT.as_secs()).arg(ask.write.len());
+    call.arg(&version[..]).arg(u8::from(ask.settle)).arg(&records).arg(IDS_KEPT.as_secs()).arg(channel(prefix));
+    call.arg(ask.write.len());
     call.arg(ask.compare.records.len());
     for (_, version) in &ask.compare.records {
         call.arg(version.map_or(Vec::new(), |version| version.number().to_be_bytes().to_vec()));

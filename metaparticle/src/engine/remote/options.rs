@@ -40,7 +40,7 @@ pub(crate) fn invalid(name: &str, why: &str) -> Error {
 }
 
 /// Text with `%` and two digits for bytes.
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();
     while let Some(byte) = bytes.next() {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TRY;
-use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Version, Write};
+use super::listen::{self, TellsNothing};
+use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Stamp, Version, Watchers, Write};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
@@ -84,7 +85,13 @@ pub(crate) struct Found {
 /// A server's answer.
 #[derive(Debug)]
 pub(crate) enum Told {
+    /// If there was something to write and nothing differs, the commit was made, and its version is its id.
+    // Not every engine says so, and each can be built alone.
+    #[cfg_attr(feature = "etcd", allow(dead_code))]
     Found(Found),
+    /// As `Found`, of a server that counts its changes and was at this one. It is the version of what was written.
+    #[cfg(feature = "etcd")]
+    At(Stamp, Found),
     /// The commit's id was claimed by a settlement, so nothing that carries it will ever commit.
     Refused,
 }
@@ -113,6 +120,26 @@ pub(crate) trait Server: Send + Sync + 'static {
         async {}
     }
 
+    /// Tells `watchers` of every change, also those of other processes, until the connection ends. `is_heard` is called once
+    /// nothing will be left out any more.
+    fn listen(
+        &self,
+        watchers: &Watchers,
+        is_heard: impl Fn() + Send + Sync,
+    ) -> impl Future<Output = Result<TellsNothing, Failure>> + Send {
+        let _ = (watchers, is_heard);
+        listen::silent()
+    }
+
+    /// Whether the server has to be told what has been committed, for those who listen.
+    const IS_TOLD: bool = false;
+
+    /// Tells the server that these records have been changed. It does not matter much if that fails.
+    fn tell(&self, keys: &[RecordKey]) -> impl Future<Output = ()> + Send {
+        let _ = keys;
+        async {}
+    }
+
     fn limits(&self) -> Limits;
 
     /// As [`Engine::warnings`](crate::engine::Engine::warnings).
@@ -121,13 +148,15 @@ pub(crate) trait Server: Send + Sync + 'static {
     }
 }
 
-/// Asks until there is an outcome, or `deadline` has passed.
-pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<(Ask, Found)> {
+/// Asks until there is an outcome with its version and its time, or `deadline` has passed.
+pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<((Version, Stamp), Found)> {
     let mut pauses = Pauses::new(deadline);
     loop {
         ask.open.store(false, Ordering::Relaxed);
         let last = match within_a_try(server.ask(&ask), deadline).await {
-            Ok(Told::Found(found)) => return Ok((ask, found)),
+            Ok(Told::Found(found)) => return Ok(((ask.version(), Stamp(0)), found)),
+            #[cfg(feature = "etcd")]
+            Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
             Ok(Told::Refused) => {
                 // It is settled that it was not committed. So this is the beginning of another commit.
                 ask.id = CommitId(fastrand::u128(..));
@@ -181,22 +210,26 @@ fn indeterminate(last: Error) -> Error {
     Error::with_source(ErrorKind::Indeterminate, message, last)
 }
 
-/// Random pauses, until a deadline.
-struct Pauses {
+/// Random pauses, until a deadline if there is one.
+pub(super) struct Pauses {
     bound: Duration,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
 impl Pauses {
     fn new(deadline: Instant) -> Self {
-        Self { bound: PAUSES.0, deadline }
+        Self { bound: PAUSES.0, deadline: Some(deadline) }
+    }
+
+    pub(super) fn endless() -> Self {
+        Self { bound: PAUSES.0, deadline: None }
     }
 
     /// Waits; false if there is no time left for another try.
-    async fn pause(&mut self) -> bool {
+    pub(super) async fn pause(&mut self) -> bool {
         let until = Instant::now() + self.bound.mul_f64(fastrand::f64());
         self.bound = (self.bound * 2).min(PAUSES.1);
-        if until >= self.deadline {
+        if self.deadline.is_some_and(|deadline| until >= deadline) {
             return false;
         }
         tokio::time::sleep_until(until).await;

@@ -1,0 +1,99 @@
+//! The engine `mysql:`: records in a table of a MariaDB or MySQL database, for several processes.
+//!
+//! Each minitransaction is one InnoDB transaction of plain SQL: one round trip to read, at most two to compare and commit. It is made
+//! serializable by locks: whatever is compared is read with a lock that lasts until the commit, ranges with the gaps in them.
+//! Versions are commit ids. Beside the records there is a table of the ids of the last hour's commits, by which a commit whose answer
+//! was lost is settled (see [`remote`](super::remote)).
+
+mod config;
+mod connection;
+mod look;
+mod minitransaction;
+mod settings;
+mod sql;
+mod steps;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::config::Config;
+use self::connection::Connection;
+use super::Limits;
+use super::remote::{Ask, Failure, Remote, Server, Told, again};
+use crate::error::Result;
+use crate::sync::Mutex;
+
+/// Opens the store at `url`, whose server must be there within `patience`.
+pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Mysql>> {
+    let config = Arc::new(Config::of(url)?);
+    Remote::open(patience, move || Mysql::connect(config.clone()))
+}
+
+/// A database, and the connections to it.
+pub(crate) struct Mysql {
+    config: Arc<Config>,
+    idle: Mutex<Vec<Connection>>,
+    /// As many as there may be connections.
+    permits: Arc<Semaphore>,
+    limits: Limits,
+    warnings: Vec<String>,
+}
+
+impl Mysql {
+    async fn connect(config: Arc<Config>) -> Result<Self, Failure> {
+        let mut first = Connection::new(&config).await?;
+        let limits = settings::limits(&mut first).await?;
+        let warnings = settings::warnings(&mut first).await;
+        tables::make(&mut first, &config.sql).await?;
+        let permits = Arc::new(Semaphore::new(config.connections));
+        Ok(Self { config, idle: Mutex::new(vec![first]), permits, limits, warnings })
+    }
+
+    /// A connection that nobody else uses until it is given back.
+    async fn connection(&self) -> Result<(Connection, OwnedSemaphorePermit), Failure> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|error| again("the store is closed", error))?;
+        let idle = std::iter::from_fn(|| self.idle.lock().pop()).find(Connection::is_usable);
+        let connection = match idle {
+            Some(connection) => connection,
+            None => Connection::new(&self.config).await?,
+        };
+        Ok((connection, permit))
+    }
+
+    fn give_back(&self, mut connection: Connection) {
+        connection.rests();
+        self.idle.lock().push(connection);
+    }
+}
+
+impl Server for Mysql {
+    async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
+        // Dropped when this future is, so a connection in an unknown state is never used again.
+        let (mut connection, _permit) = self.connection().await?;
+        let told = minitransaction::run(&mut connection, &self.config.sql, ask).await;
+        if told.is_ok() || connection.recover().await {
+            self.give_back(connection);
+        }
+        told
+    }
+
+    async fn tidy(&self) {
+        if let Ok((mut connection, _permit)) = self.connection().await {
+            // If it fails, the next time will do.
+            if tables::forget_ids(&mut connection, &self.config.sql).await.is_ok() {
+                self.give_back(connection);
+            }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
