@@ -113,7 +113,7 @@ fn urls_that_cannot_be_used_are_refused() {
         ("", "no path"),
         ("sled:", "no path"),
         ("memory:mine", "no name"),
-        ("etcd://secret@host/", "memory:"),
+        ("rediss://me:secret@host:port/", "cannot be used"),
         ("postgres://me:secret@host:port/", "cannot be used"),
         ("mysql://me:secret@host/", "cannot be used"),
         ("ftp://secret@host/", "not an engine"),
