@@ -1,5 +1,6 @@
 //! What happens when answers are lost, requests come late, and servers die: on each engine behind a network.
 
+mod cluster;
 mod encrypted;
 mod etcd;
 mod faults;

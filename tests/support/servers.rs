@@ -84,6 +84,18 @@ impl Server {
         server
     }
 
+    /// Starts a Redis server that is a node of a cluster, which has no other nodes and no slots yet. Also the port for other nodes.
+    pub fn start_redis_node() -> (Self, u16) {
+        let mut server = Self::new("redis");
+        let port = free_port();
+        let file = server.folder.join("nodes").display().to_string();
+        let settings = ["--cluster-enabled", "yes", "--cluster-config-file", &file, "--cluster-port", &port.to_string()];
+        server.arguments = settings.map(str::to_owned).to_vec();
+        server.run();
+        while !server.listens() {}
+        (server, port)
+    }
+
     /// Starts a server of this engine that talks encrypted, and makes the certificate that it shows, for `name`; it is its own root.
     pub fn start_encrypted(engine: &str, name: &str) -> (Self, PathBuf) {
         let mut server = Self::new(engine);

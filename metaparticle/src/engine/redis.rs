@@ -15,6 +15,8 @@ mod minitransaction;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::RedisError;
+
 use self::connection::{Config, Connection, Link};
 use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told};
 use super::{Limits, Watchers};
@@ -29,24 +31,32 @@ const FORMAT: &[u8] = b"metaparticle 1";
 /// Opens the store at `url`, whose server must be there within `patience`.
 pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Redis>> {
     let config = Arc::new(Config::of(url)?);
-    Remote::open(patience, move || Redis::connect(config.clone()))
+    let link = Arc::new(Link::new(config.clone()));
+    Remote::open(patience, move || Redis::connect(config.clone(), link.clone()))
 }
 
 /// A server, and the connection to it.
 pub(crate) struct Redis {
     config: Arc<Config>,
-    link: Link,
+    link: Arc<Link>,
     prefix: String,
     warnings: Vec<String>,
 }
 
 impl Redis {
-    async fn connect(config: Arc<Config>) -> Result<Self, Failure> {
+    async fn connect(config: Arc<Config>, link: Arc<Link>) -> Result<Self, Failure> {
         let prefix = format!("{{{}}}:", config.prefix);
-        let link = Link::new(config.clone());
         let connection = link.connection().await?;
-        claim_prefix(&connection, &prefix).await?;
-        let warnings = warnings(&connection).await?;
+        let opened = match claim_prefix(&connection, &prefix).await {
+            Ok(Ok(())) => warnings(&connection).await,
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(error) => Err(error),
+        };
+        let warnings = match opened {
+            Ok(warnings) => warnings.map_err(Failure::Final)?,
+            // Another node of a cluster may have the keys.
+            Err(error) => return Err(link.follow(error).await),
+        };
         connection.done();
         Ok(Self { config, link, prefix, warnings })
     }
@@ -81,23 +91,23 @@ impl Server for Redis {
 }
 
 /// Marks the prefix as ours; refuses one that something else is kept under.
-async fn claim_prefix(connection: &Connection, prefix: &str) -> Result<(), Failure> {
+async fn claim_prefix(connection: &Connection, prefix: &str) -> Result<Result<()>, RedisError> {
     let mark = format!("{prefix}format");
     let _: redis::Value = connection.ask(redis::cmd("SET").arg(&mark).arg(FORMAT).arg("NX")).await?;
     let found: Option<Vec<u8>> = connection.ask(redis::cmd("GET").arg(&mark)).await?;
     let kind: String = connection.ask(redis::cmd("TYPE").arg(format!("{prefix}i"))).await?;
     if found.as_deref() == Some(FORMAT) && matches!(&*kind, "none" | "zset") {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let message = format!("what is under `{prefix}` is not a metaparticle store; name another prefix in the URL: `?prefix=name`");
-    Err(Failure::Final(Error::new(ErrorKind::Setup, message)))
+    Ok(Err(Error::new(ErrorKind::Setup, message)))
 }
 
 /// Which settings of the server keep less than is promised. Settings under which it loses data in normal use are an error.
-async fn warnings(connection: &Connection) -> Result<Vec<String>, Failure> {
+async fn warnings(connection: &Connection) -> Result<Result<Vec<String>>, RedisError> {
     let mut warnings = Vec::new();
     let setting = async |name: &str| {
-        let pair: Result<Vec<String>, Failure> = connection.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await;
+        let pair: Result<Vec<String>, RedisError> = connection.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await;
         pair.ok().and_then(|pair| pair.into_iter().nth(1))
     };
     let (memory, policy) = (setting("maxmemory").await, setting("maxmemory-policy").await);
@@ -107,7 +117,7 @@ async fn warnings(connection: &Connection) -> Result<Vec<String>, Failure> {
         && policy != "noeviction"
     {
         let message = format!("the server drops data when its memory is full (`maxmemory-policy {policy}`); set `noeviction`");
-        return Err(Failure::Final(Error::new(ErrorKind::Setup, message)));
+        return Ok(Err(Error::new(ErrorKind::Setup, message)));
     }
     match (append.as_deref(), sync.as_deref()) {
         (Some("yes"), Some("always")) => {}
@@ -119,5 +129,5 @@ async fn warnings(connection: &Connection) -> Result<Vec<String>, Failure> {
         (Some(_), _) => warnings.push("the server keeps no log of commits, a crash may lose many (`appendonly no`)".to_owned()),
         (None, _) => warnings.push("the server does not say how durable commits are (`CONFIG GET` is refused)".to_owned()),
     }
-    Ok(warnings)
+    Ok(Ok(warnings))
 }

@@ -102,7 +102,16 @@ impl Link {
         if did_nothing(&error) {
             ask.not_committed();
         }
-        if let (Cause::Server(ServerErrorKind::Moved), Some((host, port))) = (error.kind(), error.redirect_node()) {
+        self.follow(error).await
+    }
+
+    /// As [`failure`](Link::failure), of what is no commit.
+    pub(super) async fn follow(&self, error: RedisError) -> Failure {
+        // The driver tells the node's address and the slot.
+        if let (Cause::Server(ServerErrorKind::Moved), Some((node, _slot))) = (error.kind(), error.redirect_node())
+            && let Some((host, port)) = node.rsplit_once(':')
+            && let Ok(port) = port.parse()
+        {
             let mut current = self.current.lock().await;
             // A node that does not know its own name leaves it out.
             let host = if host.is_empty() { current.address.0.clone() } else { host.to_owned() };
@@ -144,9 +153,8 @@ impl Connection {
     }
 
     /// Sends one command that may be repeated.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        let value = self.send(command).await.map_err(failure_of)?;
-        T::from_redis_value(value).map_err(|error| again("the server's answer is not understood", error))
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        Ok(T::from_redis_value(self.send(command).await?)?)
     }
 
     /// The request has been answered.
