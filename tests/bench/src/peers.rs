@@ -49,6 +49,9 @@ pub(crate) trait Peer: Send + Sync {
     fn close(self: Box<Self>) {}
 }
 
+/// The key of an object, and what is done to it.
+type Change<'a, T> = (u32, &'a dyn Fn(&mut T));
+
 /// All peers, in the order of the tables.
 pub(crate) const PEERS: [&str; 10] =
     ["metaparticle", "sled", "redb", "sqlite", "fjall", "stm", "mutex", "limit-log", "limit-fdatasync", "limit-encode"];

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fjall::{KeyspaceCreateOptions, OptimisticTxDatabase, OptimisticTxKeyspace, PersistMode, Readable};
 
-use super::{ACCOUNTS, Peer};
+use super::{ACCOUNTS, Change, Peer};
 use crate::objects::{Account, Wide, decode, encode};
 
 pub(super) struct Fjall {
@@ -22,7 +22,7 @@ impl Fjall {
         Self { db, objects, durable }
     }
 
-    fn update<T: serde::Serialize + serde::de::DeserializeOwned>(&self, changes: &[(u32, &dyn Fn(&mut T))]) -> u64 {
+    fn update<T: serde::Serialize + serde::de::DeserializeOwned>(&self, changes: &[Change<'_, T>]) -> u64 {
         let mut retries = 0;
         loop {
             let mode = if self.durable { Some(PersistMode::SyncData) } else { None };

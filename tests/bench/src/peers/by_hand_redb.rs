@@ -4,7 +4,7 @@ use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{ACCOUNTS, Peer};
+use super::{ACCOUNTS, Change, Peer};
 use crate::objects::{Account, Wide, decode, encode};
 
 const TABLE: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("accounts");
@@ -24,7 +24,7 @@ impl Redb {
     fn update<T: serde::Serialize + serde::de::DeserializeOwned>(
         &self,
         table: TableDefinition<'_, u32, &'static [u8]>,
-        changes: &[(u32, &dyn Fn(&mut T))],
+        changes: &[Change<'_, T>],
         durability: Durability,
     ) {
         let mut tx = self.db.begin_write().expect("begins");
@@ -60,8 +60,7 @@ impl Peer for Redb {
     }
 
     fn transfer(&self, from: u32, to: u32) -> u64 {
-        let changes: [(u32, &dyn Fn(&mut Account)); 2] =
-            [(from, &|account| account.balance -= 1), (to, &|account| account.balance += 1)];
+        let changes: [Change<'_, Account>; 2] = [(from, &|account| account.balance -= 1), (to, &|account| account.balance += 1)];
         self.update::<Account>(TABLE, &changes, self.durability);
         0
     }
