@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::listen::Listener;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) use self::listen::TellsNothing;
 pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
 use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Subscription, Version};
