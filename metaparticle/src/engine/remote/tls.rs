@@ -1,9 +1,9 @@
 //! Encryption to servers. The server's certificate and name are always verified; there is no way to turn that off.
 
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 use std::sync::Arc;
 
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How to encrypt, trusting the certificates in the file `path`, or those that the system trusts.
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) fn client(path: Option<&str>) -> Result<ClientConfig> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(roots(path)?);
