@@ -4,7 +4,7 @@
 //! same account, one is rolled back and run again on the fresh balances. In the end an audit, a transaction that reads all
 //! accounts, finds the total unchanged.
 //!
-//! `cargo run --release --example bank [FOLDER]`
+//! `cargo run --release -p metaparticle-examples --example bank [FOLDER]`
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

@@ -4,7 +4,7 @@
 //! that is put together from smaller ones. A rude entry is refused with an error, which undoes all of it, also what the nested
 //! functions had done by then.
 //!
-//! `cargo run --example guestbook [FOLDER]`
+//! `cargo run -p metaparticle-examples --example guestbook [FOLDER]`
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
