@@ -227,6 +227,19 @@ fn a_store_ends_although_commits_were_given_up() {
     assert!(engine.upgrade().is_none(), "something still has the engine");
 }
 
+/// So that it never waits for a commit, and needs no comparison afterwards.
+#[test]
+fn a_function_that_is_read_only_asks_the_engine() {
+    let (store, calls) = Later::store();
+    let increments = held(&store, &calls, 2);
+    assert_eq!(counted(&store), 0);
+    let options = metaparticle::TransactionOptions::new().read_only();
+    let read = store.transaction_with(options, |tx| tx.get::<Counter>("n").map(|counter| counter.n));
+    assert_eq!(read.expect("reads"), 0);
+    calls.release_all();
+    assert_eq!(finished(increments), [1, 2, 3]);
+}
+
 #[test]
 fn members_that_are_dropped_do_not_hold_up_the_others() {
     for dropped in 0..5 {

@@ -267,12 +267,13 @@ impl Attempt {
                 self.state.borrow_mut().gate = log.gate();
                 reply
             }
-            None => {
-                if !self.has_group(&read) {
+            None => match self.read_from_group(&read) {
+                Some(reply) => Ok(reply),
+                None => {
                     self.queue_for_hot_keys(&missing);
+                    self.read_now(&read)
                 }
-                self.read_now(&read)
-            }
+            },
         };
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
         self.check_differs(&reply.differs)?;

@@ -39,15 +39,20 @@ pub(super) enum Grouped {
 }
 
 impl Attempt {
-    /// Reads on this thread, from a group if that is all that the attempt has seen.
-    pub(super) fn read_now(&self, keys: &[RecordKey]) -> Result<Reply> {
-        if let [key] = keys
-            && self.has_seen_nothing()
-            && let Some((record, gate)) = self.store.groups().read(&self.store, key)
-        {
-            self.state.borrow_mut().gate = Some(gate);
-            return Ok(Reply { read: vec![record], ..reply(Differs::default()) });
+    /// Reads from a group, if that is all that the attempt has seen. Read-only functions ask the engine: then they need not wait
+    /// for a commit.
+    pub(super) fn read_from_group(&self, keys: &[RecordKey]) -> Option<Reply> {
+        let [key] = keys else { return None };
+        if self.fixed().read_only || !self.has_seen_nothing() {
+            return None;
         }
+        let (record, gate) = self.store.groups().read(&self.store, key)?;
+        self.state.borrow_mut().gate = Some(gate);
+        Some(Reply { read: vec![record], ..reply(Differs::default()) })
+    }
+
+    /// Reads on this thread what no group has.
+    pub(super) fn read_now(&self, keys: &[RecordKey]) -> Result<Reply> {
         let fresh = self.state.borrow_mut().fresh.take();
         if let ([key], Some((fresh, record))) = (keys, fresh)
             && *key == fresh
@@ -61,11 +66,6 @@ impl Attempt {
         let (state, waiter) = (self.state.borrow(), self.waiter());
         let request = Request { compare: &state.seen, read: keys, ..waiter.request() };
         waiter.wait(self.store.engine().execute(request))
-    }
-
-    /// Whether a commit of the first thing that is read is on its way.
-    pub(super) fn has_group(&self, keys: &[RecordKey]) -> bool {
-        matches!(keys, [key] if self.has_seen_nothing() && self.store.groups().read(&self.store, key).is_some())
     }
 
     fn has_seen_nothing(&self) -> bool {

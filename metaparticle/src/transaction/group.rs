@@ -26,13 +26,16 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 /// How many transactions are committed together at most, so that none waits for too many to run again.
 const MEMBERS: usize = 1024;
 
-/// How many groups are kept after they have ended, and how large records at most.
+/// How many groups are kept after they have ended (or twice as many as were on their way, if that is more), and how large records
+/// at most.
 const KEPT: (usize, usize) = (256, 64 << 10);
 
 /// The newest group of each object that is changed often, in a store.
 #[derive(Default)]
 pub(crate) struct Groups {
     newest: Mutex<HashMap<RecordKey, Newest>>,
+    /// With how many there is to be cleared up next: so that this is not done at each commit while many are on their way.
+    full: AtomicU64,
     /// How many there are, so that nobody looks for groups when there are none.
     count: AtomicU64,
 }
@@ -166,8 +169,9 @@ impl Groups {
         let is_base = |group: &Arc<Group>| !group.has_failed() && group.content.lock().version() == *version;
         let before = newest.filter(is_base);
         let group = Arc::new(Group::new(store, *version, (write, id, lost), before));
-        if groups.len() >= KEPT.0 {
+        if groups.len() >= KEPT.0.max(self.full.load(Ordering::Relaxed) as usize) {
             groups.retain(|_, newest| newest.kept.is_none() && newest.group.strong_count() > 0);
+            self.full.store(2 * groups.len() as u64, Ordering::Relaxed);
         }
         groups.insert(key.clone(), Newest { group: Arc::downgrade(&group), kept: None });
         self.count.store(groups.len() as u64, Ordering::Relaxed);
