@@ -41,6 +41,11 @@ impl RecordKey {
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
         Self(bytes.into())
     }
+
+    /// The smallest key after this one.
+    pub fn next(&self) -> Self {
+        Self::new([&**self, &[0]].concat())
+    }
 }
 
 impl Deref for RecordKey {
@@ -100,7 +105,7 @@ pub struct KeyRange {
 impl KeyRange {
     /// The range of this key alone.
     pub fn only(key: &RecordKey) -> Self {
-        Self { start: key.clone(), end: RecordKey::new([&**key, &[0]].concat()) }
+        Self { start: key.clone(), end: key.next() }
     }
 
     /// Whether `key` lies in the range.

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_timer::Delay;
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use futures_util::stream::{BoxStream, Stream, unfold};
 
 use crate::clock::SystemClock;
@@ -181,14 +180,8 @@ impl<T: Persistent + Send> Watching<T> {
 
     /// Waits until there is something to look at.
     async fn wait(&mut self) {
-        let check = self.subscription.check();
-        let hint = match check.map(|check| check.max(self.took * SHARE).saturating_sub(self.began.elapsed())) {
-            None => self.subscription.next().await,
-            Some(left) => match select(pin!(self.subscription.next()), Delay::new(left)).await {
-                Either::Left((hint, _)) => hint,
-                Either::Right(_) => Hint::Missed,
-            },
-        };
+        let left = |check: Duration| check.max(self.took * SHARE).saturating_sub(self.began.elapsed());
+        let hint = self.subscription.next_within(self.subscription.check().map(left)).await;
         match hint {
             Hint::Keys(keys) => self.changed = keys,
             Hint::Missed => self.rest = Some(self.range.start.clone()),

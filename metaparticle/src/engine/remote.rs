@@ -10,13 +10,11 @@ mod settle;
 pub(crate) mod tls;
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_timer::Delay;
-use futures_util::future::select;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -105,7 +103,7 @@ impl<S: Server> Engine for Remote<S> {
                 page.clear();
             }
             let full = page.len() >= limit;
-            let end = page.last().filter(|_| full).map_or_else(|| range.end.clone(), |(key, _)| after(key));
+            let end = page.last().filter(|_| full).map_or_else(|| range.end.clone(), |(key, _)| key.next());
             let range = KeyRange { start: range.start.clone(), end };
             Ok(Page { records: page, range, differs, stamp, durable_at: Stamp(0) })
         }))
@@ -120,10 +118,7 @@ impl<S: Server> Engine for Remote<S> {
                 if !found.differs.is_empty() {
                     return Ok(());
                 }
-                match subscription.check() {
-                    None => drop(subscription.next().await),
-                    Some(check) => drop(select(pin!(subscription.next()), Delay::new(check)).await),
-                }
+                subscription.next_within(subscription.check()).await;
             }
         }))
     }
@@ -151,11 +146,6 @@ impl<S: Server> Engine for Remote<S> {
 /// Has the server forget old commits. If it does not get to it in time, the next time will do.
 async fn tidy<S: Server>(server: &S) {
     let _ = tokio::time::timeout(TRY, server.tidy()).await;
-}
-
-/// The first key after `key`.
-pub(crate) fn after(key: &RecordKey) -> RecordKey {
-    RecordKey::new([&**key, &[0]].concat())
 }
 
 /// The one thread that does the I/O of all engines of this process. It lasts as long as the process.

@@ -6,9 +6,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use futures_timer::Delay;
+use futures_util::future::{Either, select};
 
 use super::{KeyRange, RecordKey};
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -17,7 +21,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 const KEPT: usize = 1024;
 
 /// How often to look where nothing is told.
-const POLL: Duration = Duration::from_millis(250);
+pub(crate) const POLL: Duration = Duration::from_millis(250);
 
 /// What may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +165,15 @@ impl Subscription {
     /// What is told next.
     pub async fn next(&self) -> Hint {
         poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// What is told next, or [`Hint::Missed`] when it is time to look all the same. `None`: only what is told.
+    pub(crate) async fn next_within(&self, patience: Option<Duration>) -> Hint {
+        let Some(patience) = patience else { return self.next().await };
+        match select(pin!(self.next()), Delay::new(patience)).await {
+            Either::Left((hint, _)) => hint,
+            Either::Right(_) => Hint::Missed,
+        }
     }
 
     /// As [`next`](Subscription::next), for one who polls.

@@ -53,49 +53,26 @@ fn open_sled(url: &str, _path: &str, _settings: &Settings) -> Result<Box<dyn Eng
     Err(without(url, "sled"))
 }
 
-#[cfg(feature = "mysql")]
-fn open_mysql(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
-    let engine = super::mysql::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
-    Ok(Box::new(engine))
+/// Opens an engine behind a network; an error, if it was not built in.
+macro_rules! server {
+    ($open:ident, $engine:ident, $feature:literal) => {
+        #[cfg(feature = $feature)]
+        fn $open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+            let engine = super::$engine::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
+            Ok(Box::new(engine))
+        }
+
+        #[cfg(not(feature = $feature))]
+        fn $open(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+            Err(without(url, $feature))
+        }
+    };
 }
 
-#[cfg(not(feature = "mysql"))]
-fn open_mysql(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
-    Err(without(url, "mysql"))
-}
-
-#[cfg(feature = "postgres")]
-fn open_postgres(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
-    let engine = super::postgres::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
-    Ok(Box::new(engine))
-}
-
-#[cfg(not(feature = "postgres"))]
-fn open_postgres(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
-    Err(without(url, "postgres"))
-}
-
-#[cfg(feature = "redis")]
-fn open_redis(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
-    let engine = super::redis::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
-    Ok(Box::new(engine))
-}
-
-#[cfg(not(feature = "redis"))]
-fn open_redis(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
-    Err(without(url, "redis"))
-}
-
-#[cfg(feature = "etcd")]
-fn open_etcd(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
-    let engine = super::etcd::open(url, settings.retry.timeout).map_err(|error| error.within(shown(url)))?;
-    Ok(Box::new(engine))
-}
-
-#[cfg(not(feature = "etcd"))]
-fn open_etcd(url: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
-    Err(without(url, "etcd"))
-}
+server!(open_etcd, etcd, "etcd");
+server!(open_mysql, mysql, "mysql");
+server!(open_postgres, postgres, "postgres");
+server!(open_redis, redis, "redis");
 
 #[cfg(not(all(feature = "sled", feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis")))]
 fn without(url: &str, feature: &str) -> Error {

@@ -87,7 +87,7 @@ impl<'a> Salvaged<'a> {
         }
         let key = self.find_damaged(&error)?;
         self.in_a_row += 1;
-        self.records.rest.start = RecordKey::new([&*key, &[0]].concat());
+        self.records.rest.start = key.next();
         Ok(Some((key, Err(error))))
     }
 

@@ -160,7 +160,7 @@ impl Table {
             let (mut part, end) = self.find_part(&read_to, &range.end, wanted, with_records)?;
             part.truncate(wanted);
             read_to = match part.last() {
-                Some((last, _)) if part.len() == wanted => just_after(last),
+                Some((last, _)) if part.len() == wanted => last.next(),
                 _ => end,
             };
             bytes += part.iter().filter_map(|(_, record)| record.as_ref()).map(|record| record.bytes.len()).sum::<usize>();
@@ -184,7 +184,7 @@ impl Table {
             // What the flusher may be writing right now is in `entries`, and its state in the map is left alone.
             found = map.range(&range, limit, &|key| with_records && !self.entries.contains_key(key))?;
             if let Some((last, _)) = found.last().filter(|_| found.len() == limit) {
-                end = just_after(last);
+                end = last.next();
             }
             found.retain(|(key, _)| !self.entries.contains_key(key));
         }
@@ -194,9 +194,4 @@ impl Table {
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok((found, end))
     }
-}
-
-/// The smallest key after `key`.
-fn just_after(key: &RecordKey) -> RecordKey {
-    RecordKey::new([&**key, &[0]].concat())
 }

@@ -12,14 +12,12 @@ use futures_util::future::{Either, select};
 
 use super::settle::Pauses;
 use super::{Failure, Server};
+use crate::engine::subscription::POLL;
 use crate::engine::{RecordKey, Watchers};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// How often those who watch look although the server tells every change.
 const CHECK: Duration = Duration::from_secs(5);
-
-/// How often they look if the server tells nothing.
-const POLL: Duration = Duration::from_millis(250);
 
 /// How often it is seen whether anybody still watches.
 const IDLE: Duration = Duration::from_secs(10);
