@@ -17,14 +17,14 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::config::Config;
 use self::connection::Connection;
 use super::Limits;
-use super::remote::{Ask, Failure, Remote, Server, Told, again};
+use super::remote::pool::Pool;
+use super::remote::{Ask, Failure, Remote, Server, Told};
 use crate::error::Result;
-use crate::sync::Mutex;
 
 /// Opens the store at `url`, whose server must be there within `patience`.
 pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Mysql>> {
@@ -35,9 +35,7 @@ pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Mysql>> {
 /// A database, and the connections to it.
 pub(crate) struct Mysql {
     config: Arc<Config>,
-    idle: Mutex<Vec<Connection>>,
-    /// As many as there may be connections.
-    permits: Arc<Semaphore>,
+    pool: Pool<Connection>,
     limits: Limits,
     warnings: Vec<String>,
 }
@@ -48,24 +46,17 @@ impl Mysql {
         let limits = settings::limits(&mut first).await?;
         let warnings = settings::warnings(&mut first).await;
         tables::make(&mut first, &config.sql).await?;
-        let permits = Arc::new(Semaphore::new(config.connections));
-        Ok(Self { config, idle: Mutex::new(vec![first]), permits, limits, warnings })
+        let pool = Pool::new(config.connections, first);
+        Ok(Self { config, pool, limits, warnings })
     }
 
-    /// A connection that nobody else uses until it is given back.
     async fn connection(&self) -> Result<(Connection, OwnedSemaphorePermit), Failure> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|error| again("the store is closed", error))?;
-        let idle = std::iter::from_fn(|| self.idle.lock().pop()).find(Connection::is_usable);
-        let connection = match idle {
-            Some(connection) => connection,
-            None => Connection::new(&self.config).await?,
-        };
-        Ok((connection, permit))
+        self.pool.take(Connection::is_usable, || Connection::new(&self.config)).await
     }
 
     fn give_back(&self, mut connection: Connection) {
         connection.rests();
-        self.idle.lock().push(connection);
+        self.pool.give_back(connection);
     }
 }
 

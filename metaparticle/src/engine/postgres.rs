@@ -15,14 +15,15 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::config::Config;
 use self::connection::Connection;
-use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told, again};
+use super::remote::pool::Pool;
+use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told};
 use super::{Limits, RecordKey, Watchers};
 use crate::error::Result;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, Ordering};
 
 /// A key must fit into a page of an index three times; records are sent whole.
 const LIMITS: Limits = Limits { key_bytes: 1024, record_bytes: 8 << 20, commit_bytes: 32 << 20, commit_records: 4096 };
@@ -36,9 +37,7 @@ pub(crate) fn open(url: &str, patience: Duration) -> Result<Remote<Postgres>> {
 /// A database, and the connections to it.
 pub(crate) struct Postgres {
     config: Arc<Config>,
-    idle: Mutex<Vec<Connection>>,
-    /// As many as there may be connections.
-    permits: Arc<Semaphore>,
+    pool: Pool<Connection>,
     warnings: Vec<String>,
     /// Whether the server knows `NOTIFY`, as far as is known.
     notifies: AtomicBool,
@@ -50,19 +49,13 @@ impl Postgres {
         tables::make(&client, &config.sql).await?;
         let warnings = tables::warnings(&client).await;
         let first = Connection::prepare(client, &config.sql).await?;
-        let permits = Arc::new(Semaphore::new(config.connections));
-        Ok(Self { config, idle: Mutex::new(vec![first]), permits, warnings, notifies: AtomicBool::new(true) })
+        let pool = Pool::new(config.connections, first);
+        Ok(Self { config, pool, warnings, notifies: AtomicBool::new(true) })
     }
 
-    /// A connection that nobody else uses until it is given back.
     async fn connection(&self) -> Result<(Connection, OwnedSemaphorePermit), Failure> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|error| again("the store is closed", error))?;
-        let idle = std::iter::from_fn(|| self.idle.lock().pop()).find(Connection::is_usable);
-        let connection = match idle {
-            Some(connection) => connection,
-            None => Connection::prepare(connection::client(&self.config).await?, &self.config.sql).await?,
-        };
-        Ok((connection, permit))
+        let connect = || async { Connection::prepare(connection::client(&self.config).await?, &self.config.sql).await };
+        self.pool.take(Connection::is_usable, connect).await
     }
 }
 
@@ -72,7 +65,7 @@ impl Server for Postgres {
         let (connection, _permit) = self.connection().await?;
         let told = minitransaction::run(&connection, ask).await;
         if told.is_ok() || connection.recover().await {
-            self.idle.lock().push(connection);
+            self.pool.give_back(connection);
         }
         told
     }
@@ -81,7 +74,7 @@ impl Server for Postgres {
         if let Ok((connection, _permit)) = self.connection().await {
             // If it fails, the next time will do.
             if tables::forget_ids(&connection, &self.config.sql).await.is_ok() {
-                self.idle.lock().push(connection);
+                self.pool.give_back(connection);
             }
         }
     }
@@ -100,7 +93,7 @@ impl Server for Postgres {
             && let Ok(knows) = notify::tell(&connection, self.config.sql.table(), keys).await
         {
             self.notifies.store(knows, Ordering::Relaxed);
-            self.idle.lock().push(connection);
+            self.pool.give_back(connection);
         }
     }
 

@@ -6,7 +6,11 @@
 
 mod listen;
 pub(crate) mod options;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) mod pool;
 mod settle;
+#[cfg(any(feature = "etcd", feature = "redis"))]
+pub(crate) mod shared;
 pub(crate) mod tls;
 
 use std::future::Future;

@@ -4,7 +4,6 @@
 //! that does not answer is left for another one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etcd_client::{
@@ -13,13 +12,13 @@ use etcd_client::{
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tonic::transport::Endpoint;
 
 use super::config::{Config, Member};
 use super::errors::Trouble;
+use crate::engine::remote::shared::{InUse, Io, Shared};
 use crate::engine::remote::{Failure, TRY, again};
 
 /// How long connecting to one member may take; then there is time left for another one.
@@ -40,20 +39,11 @@ pub(super) struct Link {
 struct Current {
     /// The member to connect to next.
     next: usize,
-    connection: Option<Shared>,
+    connection: Option<Shared<Client>>,
 }
 
-#[derive(Clone)]
-struct Shared {
-    client: Client,
-    broken: Arc<AtomicBool>,
-}
-
-/// The shared connection, in use for one request. Unless that is said to be done, the connection counts as broken.
-pub(super) struct Connection {
-    shared: Shared,
-    done: AtomicBool,
-}
+/// The shared connection, in use for one request.
+pub(super) type Connection = InUse<Client>;
 
 impl Link {
     pub(super) fn new(config: Arc<Config>) -> Self {
@@ -64,7 +54,7 @@ impl Link {
 
     pub(super) async fn connection(&self) -> Result<Connection, Failure> {
         let mut current = self.current.lock().await;
-        let usable = current.connection.take().filter(|shared| !shared.broken.load(Ordering::Relaxed));
+        let usable = current.connection.take().filter(Shared::is_usable);
         let shared = match usable {
             Some(shared) => shared,
             None => {
@@ -74,11 +64,11 @@ impl Link {
                 let connecting = connect(self.config.clone(), member);
                 let client = tokio::time::timeout(CONNECT, connecting).await;
                 let client = client.unwrap_or_else(|elapsed| Err(again("the server does not answer", elapsed)))?;
-                Shared { client, broken: Arc::default() }
+                Shared::new(client)
             }
         };
         current.connection = Some(shared.clone());
-        Ok(Connection { shared, done: AtomicBool::new(false) })
+        Ok(shared.used())
     }
 }
 
@@ -94,16 +84,12 @@ async fn connect(config: Arc<Config>, member: usize) -> Result<Client, Failure> 
     Client::from_channel(Channel::Tonic(channel), options).await.map_err(|error| Trouble::from(error).into())
 }
 
-/// Bytes to and from a member, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-async fn stream(config: Arc<Config>, member: usize) -> std::io::Result<TokioIo<Box<dyn Stream>>> {
+async fn stream(config: Arc<Config>, member: usize) -> std::io::Result<TokioIo<Box<dyn Io>>> {
     let Member { host, port } = &config.members[member];
     let stream = TcpStream::connect((&**host, *port)).await?;
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE).with_interval(PROBE))?;
-    let stream: Box<dyn Stream> = match &config.tls {
+    let stream: Box<dyn Io> = match &config.tls {
         None => Box::new(stream),
         Some(tls) => {
             let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
@@ -115,50 +101,37 @@ async fn stream(config: Arc<Config>, member: usize) -> std::io::Result<TokioIo<B
 
 impl Connection {
     pub(super) async fn txn(&self, txn: Txn) -> Result<TxnResponse, Trouble> {
-        let mut client = self.shared.client.kv_client().max_decoding_message_size(ANSWER_BYTES);
+        let mut client = self.connection().kv_client().max_decoding_message_size(ANSWER_BYTES);
         self.seen(client.txn(txn).await)
     }
 
     pub(super) async fn get(&self, key: Vec<u8>, options: GetOptions) -> Result<GetResponse, Trouble> {
-        let mut client = self.shared.client.kv_client().max_decoding_message_size(ANSWER_BYTES);
+        let mut client = self.connection().kv_client().max_decoding_message_size(ANSWER_BYTES);
         self.seen(client.get(key, Some(options)).await)
     }
 
     /// A stream of what changes in a range of keys from now on.
     pub(super) async fn watch(&self, first: Vec<u8>, options: WatchOptions) -> Result<WatchStream, Trouble> {
-        let mut client = self.shared.client.watch_client().max_decoding_message_size(ANSWER_BYTES);
+        let mut client = self.connection().watch_client().max_decoding_message_size(ANSWER_BYTES);
         self.seen(client.watch(first, Some(options)).await)
     }
 
     /// A new lease of so many seconds.
     pub(super) async fn grant(&self, seconds: i64) -> Result<i64, Trouble> {
-        Ok(self.seen(self.shared.client.lease_client().grant(seconds, None).await)?.id())
+        Ok(self.seen(self.connection().lease_client().grant(seconds, None).await)?.id())
     }
 
     pub(super) async fn status(&self) -> Result<StatusResponse, Trouble> {
-        self.seen(self.shared.client.maintenance_client().status().await)
+        self.seen(self.connection().maintenance_client().status().await)
     }
 
     fn seen<T>(&self, result: Result<T, etcd_client::Error>) -> Result<T, Trouble> {
         result.map_err(|error| {
             let trouble = Trouble::from(error);
             if trouble.cause.breaks() {
-                self.shared.broken.store(true, Ordering::Relaxed);
+                self.breaks();
             }
             trouble
         })
-    }
-
-    /// The request has been answered, or has failed.
-    pub(super) fn done(&self) {
-        self.done.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if !self.done.load(Ordering::Relaxed) {
-            self.shared.broken.store(true, Ordering::Relaxed);
-        }
     }
 }

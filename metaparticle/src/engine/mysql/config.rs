@@ -5,12 +5,9 @@ use std::time::Duration;
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 
 use super::sql::Sql;
-use crate::engine::remote::options::{Options, invalid};
+use crate::engine::remote::options::{Encryption, Options, invalid};
 use crate::engine::remote::tls;
 use crate::error::{Error, ErrorKind, Result};
-
-/// How many connections there are at most, unless the URL says so.
-const CONNECTIONS: usize = 8;
 
 /// Where the database is, how to connect, and the SQL of its tables.
 pub(super) struct Config {
@@ -25,15 +22,8 @@ impl Config {
     pub(super) fn of(url: &str) -> Result<Self> {
         let mut options = Options::of(url);
         let sql = Sql::of(&options.take_name("table", "metaparticle")?);
-        let connections = match options.take("connections")? {
-            None => CONNECTIONS,
-            Some(number) => number
-                .parse()
-                .ok()
-                .filter(|n| (1..=1000).contains(n))
-                .ok_or_else(|| invalid("connections", "write a number from 1 to 1000"))?,
-        };
-        let mode = options.take("sslmode")?;
+        let connections = options.take_connections()?;
+        let mode = options.take_encryption()?;
         let roots = options.take("sslrootcert")?;
         // The driver has options that would turn off the verification of certificates, and others that it would follow silently.
         if let Some((_, rest)) = options.url.split_once('?') {
@@ -47,7 +37,7 @@ impl Config {
         let parsed = Opts::from_url(&url).map_err(|_| unusable())?;
         let database = parsed.db_name().filter(|name| !name.is_empty()).ok_or_else(unusable)?;
         let host = parsed.ip_or_hostname().trim_start_matches('[').trim_end_matches(']');
-        let mode = Mode::of(mode.as_deref(), host)?;
+        let mode = mode.unwrap_or_else(|| Encryption::unless_local(tls::is_local(host)));
         let plain = OptsBuilder::default()
             .ip_or_hostname(host)
             .tcp_port(parsed.tcp_port())
@@ -60,34 +50,14 @@ impl Config {
             .max_allowed_packet(Some(1 << 30))
             .wait_timeout(Some(1 << 30));
         let encrypted = match mode {
-            Mode::Disable => None,
+            Encryption::Off => None,
             _ => Some(plain.clone().ssl_opts(verified(roots.as_deref())?)),
         };
         let (server, unencrypted) = match (mode, encrypted) {
-            (Mode::Prefer, Some(encrypted)) => (encrypted, Some(plain.into())),
+            (Encryption::Preferred, Some(encrypted)) => (encrypted, Some(plain.into())),
             (_, encrypted) => (encrypted.unwrap_or(plain), None),
         };
         Ok(Self { server: server.into(), unencrypted, connections, sql })
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Mode {
-    Disable,
-    Prefer,
-    Require,
-}
-
-impl Mode {
-    /// Verified encryption, unless the URL or the way to the server says that none is needed.
-    fn of(named: Option<&str>, host: &str) -> Result<Self> {
-        match named {
-            None if tls::is_local(host) => Ok(Self::Disable),
-            None | Some("require" | "verify-ca" | "verify-full") => Ok(Self::Require),
-            Some("allow" | "prefer") => Ok(Self::Prefer),
-            Some("disable") => Ok(Self::Disable),
-            Some(_) => Err(invalid("sslmode", "write `disable`, `prefer`, `require` or `verify-full`")),
-        }
     }
 }
 

@@ -194,12 +194,7 @@ fn list<'a>(text: &mut String, items: impl Iterator<Item = &'a [u8]>) {
 }
 
 fn literal(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    text.reserve(bytes.len() * 2 + 3);
     text.push_str("x'");
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    text.push_str(&hex::encode(bytes));
     text.push('\'');
 }

@@ -6,12 +6,9 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tables::Sql;
-use crate::engine::remote::options::{Options, invalid};
+use crate::engine::remote::options::{Encryption, Options};
 use crate::engine::remote::{TRY, tls};
 use crate::error::{Error, ErrorKind, Result};
-
-/// How many connections there are at most, unless the URL says so.
-const CONNECTIONS: usize = 8;
 
 /// Where the database is, how to connect, and the SQL of its tables.
 pub(super) struct Config {
@@ -26,24 +23,25 @@ impl Config {
     pub(super) fn of(url: &str) -> Result<Self> {
         let mut options = Options::of(url);
         let sql = Sql::of(&options.take_name("table", "metaparticle")?);
-        let connections = match options.take("connections")? {
-            None => CONNECTIONS,
-            Some(number) => number
-                .parse()
-                .ok()
-                .filter(|n| (1..=1000).contains(n))
-                .ok_or_else(|| invalid("connections", "write a number from 1 to 1000"))?,
-        };
-        let mode = options.take("sslmode")?;
+        let connections = options.take_connections()?;
+        let mode = options.take_encryption()?;
         let roots = options.take("sslrootcert")?;
         // The driver's error is not passed on, because it may have parts of the URL in it, and so of the password.
         let mut server: tokio_postgres::Config = options.url.parse().map_err(|_| {
             Error::new(ErrorKind::Setup, "the URL cannot be used; write `postgres://user:password@host:port/database`")
         })?;
-        let mode = ssl_mode(mode.as_deref(), &server)?;
-        server.ssl_mode(mode);
+        let is_local = |host: &Host| match host {
+            Host::Tcp(name) => tls::is_local(name),
+            _ => true,
+        };
+        let mode = mode.unwrap_or_else(|| Encryption::unless_local(server.get_hosts().iter().all(is_local)));
+        server.ssl_mode(match mode {
+            Encryption::Off => SslMode::Disable,
+            Encryption::Preferred => SslMode::Prefer,
+            Encryption::Required => SslMode::Require,
+        });
         let tls = match mode {
-            SslMode::Disable => None,
+            Encryption::Off => None,
             _ => Some(MakeRustlsConnect::new(tls::client(roots.as_deref())?)),
         };
         if server.get_application_name().is_none() {
@@ -55,21 +53,6 @@ impl Config {
         }
         server.connect_timeout(TRY).tcp_user_timeout(TRY).keepalives_idle(Duration::from_secs(10));
         Ok(Self { server, tls, connections, sql })
-    }
-}
-
-/// Verified encryption, unless the URL or the way to the server says that none is needed.
-fn ssl_mode(named: Option<&str>, server: &tokio_postgres::Config) -> Result<SslMode> {
-    let is_local = |host: &Host| match host {
-        Host::Tcp(name) => tls::is_local(name),
-        _ => true,
-    };
-    match named {
-        None if server.get_hosts().iter().all(is_local) => Ok(SslMode::Disable),
-        None | Some("require" | "verify-ca" | "verify-full") => Ok(SslMode::Require),
-        Some("allow" | "prefer") => Ok(SslMode::Prefer),
-        Some("disable") => Ok(SslMode::Disable),
-        Some(_) => Err(invalid("sslmode", "write `disable`, `prefer`, `require` or `verify-full`")),
     }
 }
 

@@ -1,7 +1,11 @@
 //! One connection, its settings and prepared statements, and what the server's errors mean.
 
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Statement};
 
 use super::config::Config;
 use super::tables::Sql;
@@ -20,21 +24,47 @@ pub(super) struct Connection {
     pub(super) remove: Statement,
 }
 
-/// Connects, and sets what every transaction relies on.
-pub(super) async fn client(config: &Config) -> Result<Client, Failure> {
-    let unreachable = |error| failure_of(error, "the database cannot be reached");
-    let client = match &config.tls {
+/// Connects. `told` is given what this connection is notified of.
+pub(super) async fn connect(config: &Config, told: impl Fn(&str) + Send + Sync + 'static) -> Result<Client, Failure> {
+    match &config.tls {
         None => {
             let (client, driver) = config.server.connect(NoTls).await.map_err(unreachable)?;
-            tokio::spawn(driver);
-            client
+            tokio::spawn(drive(driver, told));
+            Ok(client)
         }
         Some(tls) => {
             let (client, driver) = config.server.connect(tls.clone()).await.map_err(unreachable)?;
-            tokio::spawn(driver);
-            client
+            tokio::spawn(drive(driver, told));
+            Ok(client)
         }
-    };
+    }
+}
+
+/// Carries on the connection until it ends.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, told: impl Fn(&str))
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|context| {
+        loop {
+            match ready!(connection.poll_message(context)) {
+                Some(Ok(AsyncMessage::Notification(notification))) => told(notification.payload()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
+
+pub(super) fn unreachable(error: tokio_postgres::Error) -> Failure {
+    failure_of(error, "the database cannot be reached")
+}
+
+/// Connects, and sets what every transaction relies on.
+pub(super) async fn client(config: &Config) -> Result<Client, Failure> {
+    let client = connect(config, |_| {}).await?;
     let millis = TRY.as_millis();
     // A transaction whose client has gone must not hold its locks for longer than the client would wait.
     let settings = format!(

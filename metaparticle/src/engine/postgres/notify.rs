@@ -3,17 +3,13 @@
 //! A transaction that notifies takes a lock for its commit that only one can have in the whole server. So commits do not: what a
 //! process has committed is told by another small transaction shortly afterwards, for many commits at once.
 
-use std::fmt::Write;
-use std::future::poll_fn;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_postgres::Client;
 
 use super::config::Config;
-use super::connection::{Connection, failure_of};
+use super::connection::{self, Connection};
 use crate::engine::remote::{Failure, TRY, TellsNothing, again};
 use crate::engine::{RecordKey, Watchers};
 
@@ -28,13 +24,7 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// Tells what has been changed; whether the server can do so.
 pub(super) async fn tell(connection: &Connection, table: &str, keys: &[RecordKey]) -> Result<bool, tokio_postgres::Error> {
-    let hex = keys.iter().map(|key| {
-        key.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    });
-    let payload = hex.collect::<Vec<_>>().join(",");
+    let payload = keys.iter().map(|key| hex::encode(&**key)).collect::<Vec<_>>().join(",");
     // Too much to say means that anything may have changed.
     let payload = if payload.len() > PAYLOAD { String::new() } else { payload };
     // Whether it survives a crash does not matter, so it need not wait for the disk.
@@ -58,24 +48,16 @@ pub(super) async fn listen(
     watchers: &Watchers,
     is_heard: impl Fn(),
 ) -> Result<TellsNothing, Failure> {
-    let unreachable = |error| failure_of(error, "the database cannot be reached");
     let (sender, heard) = unbounded_channel();
-    let client = match &config.tls {
-        None => {
-            let (client, driver) = config.server.connect(NoTls).await.map_err(unreachable)?;
-            tokio::spawn(drive(driver, sender));
-            client
-        }
-        Some(tls) => {
-            let (client, driver) = config.server.connect(tls.clone()).await.map_err(unreachable)?;
-            tokio::spawn(drive(driver, sender));
-            client
-        }
+    let told = move |payload: &str| {
+        // Nobody may be there any more.
+        let _ = sender.send(payload.to_owned());
     };
+    let client = connection::connect(config, told).await?;
     match client.batch_execute(&format!("LISTEN \"{table}\"")).await {
         Ok(()) => {}
         Err(error) if is_unknown(&error) => return Ok(TellsNothing),
-        Err(error) => return Err(unreachable(error)),
+        Err(error) => return Err(connection::unreachable(error)),
     }
     is_heard();
     pass_on(&client, heard, watchers).await
@@ -91,33 +73,10 @@ async fn pass_on(client: &Client, mut heard: UnboundedReceiver<String>, watchers
             Ok(None) => return Err(again("the connection has ended", std::io::Error::other("nothing is heard any more"))),
             Err(_) => {
                 let tried = tokio::time::timeout(TRY, client.batch_execute("")).await;
-                tried
-                    .map_err(|elapsed| again("the server does not answer", elapsed))?
-                    .map_err(|error| failure_of(error, "the database cannot be reached"))?;
+                tried.map_err(|elapsed| again("the server does not answer", elapsed))?.map_err(connection::unreachable)?;
             }
         }
     }
-}
-
-/// Carries on the connection, and passes on what it is told.
-async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, sender: UnboundedSender<String>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    poll_fn(|context| {
-        loop {
-            match ready!(connection.poll_message(context)) {
-                Some(Ok(AsyncMessage::Notification(told))) => {
-                    // Nobody may be there any more.
-                    let _ = sender.send(told.payload().to_owned());
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
 }
 
 fn is_unknown(error: &tokio_postgres::Error) -> bool {
@@ -126,9 +85,6 @@ fn is_unknown(error: &tokio_postgres::Error) -> bool {
 
 /// The keys in a payload; `None`, if it says that anything may have changed.
 fn keys_of(payload: &str) -> Option<Vec<RecordKey>> {
-    let key = |hex: &str| {
-        let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-        (0..hex.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>().map(RecordKey::new)
-    };
+    let key = |text: &str| hex::decode(text).ok().map(RecordKey::new);
     if payload.is_empty() { None } else { payload.split(',').map(key).collect() }
 }

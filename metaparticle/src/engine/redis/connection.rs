@@ -1,18 +1,17 @@
 //! What a `redis:` URL says, the one connection that all requests share, and what the server's errors mean.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisError};
 use redis::{ErrorKind as Cause, ServerErrorKind};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
 use crate::engine::remote::options::Options;
+use crate::engine::remote::shared::{InUse, Io, Shared};
 use crate::engine::remote::{Ask, Failure, again, tls};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -53,20 +52,11 @@ pub(super) struct Link {
 struct Current {
     /// Another one than the URL's where a cluster has said so.
     address: (String, u16),
-    connection: Option<Shared>,
+    connection: Option<Shared<MultiplexedConnection>>,
 }
 
-#[derive(Clone)]
-struct Shared {
-    connection: MultiplexedConnection,
-    broken: Arc<AtomicBool>,
-}
-
-/// The shared connection, in use for one request. Unless that is said to be done, the connection counts as broken.
-pub(super) struct Connection {
-    shared: Shared,
-    done: AtomicBool,
-}
+/// The shared connection, in use for one request.
+pub(super) type Connection = InUse<MultiplexedConnection>;
 
 impl Link {
     pub(super) fn new(config: Arc<Config>) -> Self {
@@ -76,14 +66,14 @@ impl Link {
 
     pub(super) async fn connection(&self) -> Result<Connection, Failure> {
         let mut current = self.current.lock().await;
-        let usable = current.connection.clone().filter(|shared| !shared.broken.load(Ordering::Relaxed));
+        let usable = current.connection.clone().filter(Shared::is_usable);
         let shared = match usable {
             Some(shared) => shared,
             None => {
                 current.connection = None;
                 match connect(&self.config, &current.address).await {
                     Ok(connection) => {
-                        let shared = Shared { connection, broken: Arc::default() };
+                        let shared = Shared::new(connection);
                         current.connection = Some(shared.clone());
                         shared
                     }
@@ -94,7 +84,7 @@ impl Link {
                 }
             }
         };
-        Ok(Connection { shared, done: AtomicBool::new(false) })
+        Ok(shared.used())
     }
 
     /// From the driver's error to ours; follows a cluster that has moved the slot, which then has done nothing else.
@@ -142,32 +132,15 @@ pub(super) async fn stream(config: &Config, address: &(String, u16)) -> Result<B
     Ok(Box::new(tls.connect(name, stream).await.map_err(|error| again("the server cannot be trusted", error))?))
 }
 
-/// What goes back and forth on a connection.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
 impl Connection {
     /// Sends one command, once.
     pub(super) async fn send(&self, command: &Cmd) -> Result<redis::Value, RedisError> {
-        self.shared.connection.clone().req_packed_command(command).await?.extract_error()
+        self.connection().clone().req_packed_command(command).await?.extract_error()
     }
 
     /// Sends one command that may be repeated.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         Ok(T::from_redis_value(self.send(command).await?)?)
-    }
-
-    /// The request has been answered.
-    pub(super) fn done(&self) {
-        self.done.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if !self.done.load(Ordering::Relaxed) {
-            self.shared.broken.store(true, Ordering::Relaxed);
-        }
     }
 }
 

@@ -2,6 +2,28 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// How many connections there are at most, unless the URL says so.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+const CONNECTIONS: usize = 8;
+
+/// Whether to encrypt. What is encrypted is verified.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Encryption {
+    Off,
+    /// If the server can.
+    Preferred,
+    Required,
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl Encryption {
+    /// What is done where the URL does not say.
+    pub(crate) fn unless_local(is_local: bool) -> Self {
+        if is_local { Self::Off } else { Self::Required }
+    }
+}
+
 /// A server's URL, and the options that were taken out of it.
 pub(crate) struct Options {
     /// The URL without the options taken.
@@ -22,6 +44,26 @@ impl Options {
         let rest: Vec<&str> = query.split('&').filter(|option| !is_it(option)).collect();
         self.url = if rest.is_empty() { head.to_owned() } else { format!("{head}?{}", rest.join("&")) };
         Ok(value)
+    }
+
+    /// Takes the option `connections`: how many there are at most.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(crate) fn take_connections(&mut self) -> Result<usize> {
+        let Some(number) = self.take("connections")? else { return Ok(CONNECTIONS) };
+        let number = number.parse().ok().filter(|n| (1..=1000).contains(n));
+        number.ok_or_else(|| invalid("connections", "write a number from 1 to 1000"))
+    }
+
+    /// Takes the option `sslmode`. Unless it says something else, only what stays on this machine is not encrypted.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub(crate) fn take_encryption(&mut self) -> Result<Option<Encryption>> {
+        match self.take("sslmode")?.as_deref() {
+            None => Ok(None),
+            Some("require" | "verify-ca" | "verify-full") => Ok(Some(Encryption::Required)),
+            Some("allow" | "prefer") => Ok(Some(Encryption::Preferred)),
+            Some("disable") => Ok(Some(Encryption::Off)),
+            Some(_) => Err(invalid("sslmode", "write `disable`, `prefer`, `require` or `verify-full`")),
+        }
     }
 
     /// Takes an option that names something on the server: letters, digits and `_`, the first not a digit.
