@@ -9,7 +9,9 @@ use crate::{count, increment, increment_after, open};
 
 /// Sends one command, and gives its answer's text.
 fn tell(server: &Server, command: &str) -> String {
-    let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("it listens");
+    let connected =
+        std::iter::repeat_with(|| TcpStream::connect(("127.0.0.1", server.port()))).take(1_000_000).find_map(Result::ok);
+    let stream = connected.expect("the server is there");
     (&stream).write_all(format!("{command}\r\n").as_bytes()).expect("it is sent");
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
@@ -24,6 +26,11 @@ fn tell(server: &Server, command: &str) -> String {
     }
 }
 
+/// Sends one command that has nothing to say but that it is done.
+pub(crate) fn is_done(server: &Server, command: &str) {
+    assert_eq!(tell(server, command), "+OK\r\n", "{command}");
+}
+
 fn is_ready(server: &Server) {
     while !tell(server, "CLUSTER INFO").contains("cluster_state:ok") {
         std::thread::yield_now();
@@ -36,8 +43,8 @@ fn a_store_can_be_in_a_cluster_whichever_node_the_url_names() {
         return;
     }
     let ((with_slots, others), (without, _)) = (Server::start_redis_node(), Server::start_redis_node());
-    assert_eq!(tell(&with_slots, "CLUSTER ADDSLOTSRANGE 0 16383").trim(), "+OK");
-    assert_eq!(tell(&without, &format!("CLUSTER MEET 127.0.0.1 {} {others}", with_slots.port())).trim(), "+OK");
+    is_done(&with_slots, "CLUSTER ADDSLOTSRANGE 0 16383");
+    is_done(&without, &format!("CLUSTER MEET 127.0.0.1 {} {others}", with_slots.port()));
     is_ready(&with_slots);
     is_ready(&without);
     let url = with_slots.new_url();

@@ -1,12 +1,11 @@
 //! Opening stores on servers, and what is said when that cannot be.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use metaparticle::{ErrorKind, Store};
 use metaparticle_tests::servers::{Server, is_there};
 
+use crate::cluster::is_done;
 use crate::{count, increment, open, server};
 
 metaparticle_tests::on_every_server! {
@@ -95,17 +94,6 @@ fn postgres_settings_that_lose_data_are_warned_of() {
     }
 }
 
-/// Sends one command to a Redis server.
-fn tell(server: &Server, command: &str) {
-    let connected =
-        std::iter::repeat_with(|| TcpStream::connect(("127.0.0.1", server.port()))).take(1_000_000).find_map(Result::ok);
-    let mut stream = connected.expect("the server is there");
-    stream.write_all(format!("{command}\r\n").as_bytes()).expect("it is sent");
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).expect("an answer");
-    assert_eq!(&answer, b"+OK\r\n", "{command}");
-}
-
 #[test]
 fn keys_that_are_not_ours_are_left_alone() {
     if !is_there("redis", "keys_that_are_not_ours_are_left_alone") {
@@ -114,7 +102,7 @@ fn keys_that_are_not_ours_are_left_alone() {
     let url = server("redis").new_url();
     let prefix = url.rsplit_once('=').expect("an option").1;
     drop(open(&url));
-    tell(server("redis"), &format!("SET {{{prefix}}}:format theirs"));
+    is_done(server("redis"), &format!("SET {{{prefix}}}:format theirs"));
     let error = Store::open(&url).expect_err("it is not a store");
     assert_eq!(error.kind(), ErrorKind::Setup, "{error:?}");
 }
@@ -127,12 +115,12 @@ fn redis_settings_that_lose_data_are_warned_of_or_refused() {
     let server = Server::start("redis");
     let url = server.new_url();
     assert!(open(&url).warnings().is_empty(), "{:?}", open(&url).warnings());
-    tell(&server, "CONFIG SET appendfsync everysec");
+    is_done(&server, "CONFIG SET appendfsync everysec");
     assert!(open(&url).warnings()[0].contains("everysec"), "{:?}", open(&url).warnings());
-    tell(&server, "CONFIG SET appendonly no");
+    is_done(&server, "CONFIG SET appendonly no");
     assert!(open(&url).warnings()[0].contains("appendonly no"), "{:?}", open(&url).warnings());
-    tell(&server, "CONFIG SET maxmemory-policy allkeys-lru");
-    tell(&server, "CONFIG SET maxmemory 100mb");
+    is_done(&server, "CONFIG SET maxmemory-policy allkeys-lru");
+    is_done(&server, "CONFIG SET maxmemory 100mb");
     let error = Store::open(&url).expect_err("it drops data");
     assert!(error.kind() == ErrorKind::Setup && error.to_string().contains("noeviction"), "{error:?}");
 }

@@ -4,8 +4,9 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use metaparticle::{Result, Store, TransactionOptions, Tx, persistent, transactional};
+use metaparticle::{Store, TransactionOptions, Tx};
 use metaparticle_tests::on_threads;
+use metaparticle_tests::queue::{put, take};
 use metaparticle_tests::servers::Server;
 
 use crate::{Counter, increment, open, server};
@@ -13,26 +14,6 @@ use crate::{Counter, increment, open, server};
 metaparticle_tests::on_every_server! {
     a_bounded_queue_between_processes_loses_nothing_and_gives_nothing_twice
     a_wait_outlives_a_server_that_crashes
-}
-
-#[persistent(default)]
-struct Queue {
-    items: Vec<u64>,
-}
-
-const CAPACITY: usize = 2;
-
-#[transactional(timeout = "120s")]
-fn put(tx: &Tx, queue: &mut Queue, item: u64) -> Result<()> {
-    tx.wait_until(queue.items.len() < CAPACITY)?;
-    queue.items.push(item);
-    Ok(())
-}
-
-#[transactional(timeout = "120s")]
-fn take(tx: &Tx, queue: &mut Queue) -> Result<u64> {
-    tx.wait_until(!queue.items.is_empty())?;
-    Ok(queue.items.remove(0))
 }
 
 fn a_bounded_queue_between_processes_loses_nothing_and_gives_nothing_twice(engine: &str) {

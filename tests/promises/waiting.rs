@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use metaparticle::{Clock, ErrorKind, ManualClock, Ref, Result, Store, TransactionOptions, Tx, persistent, transactional};
+use metaparticle::{Clock, ErrorKind, ManualClock, Ref, Result, Store, TransactionOptions, Tx, transactional};
+use metaparticle_tests::queue::{put, take};
 use metaparticle_tests::{TestStore, on_every_engine, on_threads};
 
 use crate::{Counter, count, increment};
@@ -24,26 +25,6 @@ on_every_engine! {
     what_was_changed_before_the_wait_is_written_once
     an_object_that_comes_into_a_range_ends_a_wait
     whoever_waits_does_not_hold_up_others
-}
-
-#[persistent(default)]
-struct Queue {
-    items: Vec<u64>,
-}
-
-const CAPACITY: usize = 2;
-
-#[transactional(timeout = "120s")]
-fn put(tx: &Tx, queue: &mut Queue, item: u64) -> Result<()> {
-    tx.wait_until(queue.items.len() < CAPACITY)?;
-    queue.items.push(item);
-    Ok(())
-}
-
-#[transactional(timeout = "120s")]
-fn take(tx: &Tx, queue: &mut Queue) -> Result<u64> {
-    tx.wait_until(!queue.items.is_empty())?;
-    Ok(queue.items.remove(0))
 }
 
 fn a_bounded_queue_loses_nothing_and_gives_nothing_twice(engine: &str) {

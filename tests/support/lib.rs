@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod proxy;
+pub mod queue;
 pub mod servers;
 pub mod strict;
 

@@ -74,12 +74,7 @@ impl Server {
     /// Starts a server of this engine. It may not be ready to answer yet; engines wait for that when they are opened.
     pub fn start(name: &str) -> Self {
         let mut server = Self::new(name);
-        match name {
-            "postgres" => server.make_cluster(),
-            "mysql" => server.make_system_tables(),
-            "etcd" => etcd::together(std::slice::from_mut(&mut server), &[]),
-            _ => {}
-        }
+        server.prepare(&[]);
         server.run();
         server
     }
@@ -89,8 +84,7 @@ impl Server {
         let mut server = Self::new("redis");
         let port = free_port();
         let file = server.folder.join("nodes").display().to_string();
-        let settings = ["--cluster-enabled", "yes", "--cluster-config-file", &file, "--cluster-port", &port.to_string()];
-        server.arguments = settings.map(str::to_owned).to_vec();
+        server.prepare(&["--cluster-enabled", "yes", "--cluster-config-file", &file, "--cluster-port", &port.to_string()]);
         server.run();
         while !server.listens() {}
         (server, port)
@@ -111,25 +105,15 @@ impl Server {
         }
         let (cert, key) = (certificate.display(), key.display());
         let arguments = match engine {
-            "postgres" => {
-                server.make_cluster();
-                format!("-c ssl=on -c ssl_cert_file={cert} -c ssl_key_file={key}")
-            }
-            "mysql" => {
-                server.make_system_tables();
-                format!("--ssl-cert={cert} --ssl-key={key}")
-            }
+            "postgres" => format!("-c ssl=on -c ssl_cert_file={cert} -c ssl_key_file={key}"),
+            "mysql" => format!("--ssl-cert={cert} --ssl-key={key}"),
             "etcd" => format!("--cert-file={cert} --key-file={key}"),
             _ => {
                 let port = server.port;
                 format!("--port 0 --tls-port {port} --tls-cert-file {cert} --tls-key-file {key} --tls-auth-clients no")
             }
         };
-        let arguments: Vec<&str> = arguments.split(' ').collect();
-        match engine {
-            "etcd" => etcd::together(std::slice::from_mut(&mut server), &arguments),
-            _ => server.arguments = arguments.into_iter().map(str::to_owned).collect(),
-        }
+        server.prepare(&arguments.split(' ').collect::<Vec<_>>());
         server.run();
         (server, certificate)
     }
@@ -150,6 +134,17 @@ impl Server {
             chown(&server.folder, Some(user), Some(group)).expect("the folder is given away");
         }
         server
+    }
+
+    /// Makes what a server of its kind needs before its first start. `arguments`: beside those that all of its kind have.
+    fn prepare(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        match self.name {
+            "postgres" => self.make_cluster(),
+            "mysql" => self.make_system_tables(),
+            "etcd" => etcd::together(std::slice::from_mut(self), arguments),
+            _ => {}
+        }
     }
 
     fn make_cluster(&self) {
