@@ -123,7 +123,7 @@ fn child(how: &str, url: &str, seconds: u64) {
         "loop" => {
             let engine: Arc<dyn Engine> = conformance::engine_at(url).expect("an engine").into();
             ready();
-            runtime.block_on(tasks(seconds, &stop, move |_| {
+            runtime.block_on(tasks(seconds, &stop, move || {
                 let engine = engine.clone();
                 async move { by_hand(&*engine).await }
             }))
@@ -132,7 +132,7 @@ fn child(how: &str, url: &str, seconds: u64) {
             let store = Store::builder(url).timeout(Duration::from_secs(60)).open().expect("a store");
             store.run(|| count("n")).expect("counts");
             ready();
-            runtime.block_on(tasks(seconds, &stop, move |_| {
+            runtime.block_on(tasks(seconds, &stop, move || {
                 let store = store.clone();
                 async move {
                     store.scope(increment("n")).await.expect("increments");
@@ -147,17 +147,17 @@ fn child(how: &str, url: &str, seconds: u64) {
 /// Runs all tasks for so long, and what they have begun to its end.
 async fn tasks<F, W>(seconds: u64, stop: &Arc<AtomicBool>, work: F) -> Vec<Duration>
 where
-    F: Fn(usize) -> W + Clone + Send + 'static,
+    F: Fn() -> W + Clone + Send + 'static,
     W: Future<Output = ()> + Send,
 {
     let running: Vec<_> = (0..TASKS)
-        .map(|task| {
+        .map(|_| {
             let (stop, work) = (stop.clone(), work.clone());
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let start = Instant::now();
-                    work(task).await;
+                    work().await;
                     latencies.push(start.elapsed());
                 }
                 latencies

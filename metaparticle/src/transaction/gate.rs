@@ -82,14 +82,12 @@ impl Attempt {
 
     /// What was seen, now that it is known what has become of the group that it was read from.
     pub(super) fn settled(&self, gate: &Gate, outcome: &Outcome) -> Option<Conflict> {
-        let (key, version) = (gate.group.key(), gate.group.version_after(outcome));
         let mut state = self.state.borrow_mut();
-        let state_ref = &mut *state;
-        if let (Some(index), Some((provisional, version))) = (state_ref.index_of(key), version)
-            && state_ref.seen.records[index].1 == provisional
+        if let Some(index) = state.index_of(gate.group.key())
+            && let Some(version) = gate.group.version_now(state.seen.records[index].1, outcome)
         {
-            state_ref.seen.records[index].1 = version;
-            if let (Some(base), Some(version)) = (&mut state_ref.slots[index].base, version) {
+            state.seen.records[index].1 = version;
+            if let (Some(base), Some(version)) = (&mut state.slots[index].base, version) {
                 base.version = version;
             }
             return None;

@@ -238,9 +238,10 @@ impl Group {
         &self.key
     }
 
-    /// The version that the last of those who read from it have seen, and the one that it is now; `None`, if it has failed.
-    pub(super) fn version_after(&self, outcome: &Outcome) -> Option<(Option<Version>, Option<Version>)> {
-        Some((self.content.lock().version(), outcome.as_ref().ok()?.version))
+    /// The version that its record has now, which was seen as `seen`; `None`: what was seen is not so.
+    pub(super) fn version_now(&self, seen: Option<Version>, outcome: &Outcome) -> Option<Option<Version>> {
+        let left = outcome.as_ref().ok()?;
+        (self.content.lock().version() == seen).then_some(left.version)
     }
 
     /// For those who have seen what it would have been.

@@ -235,8 +235,8 @@ impl Content {
     fn settled(&mut self, gate: &Gate, outcome: &Outcome) -> bool {
         let key = gate.group.key();
         let seen = self.seen.records.iter_mut().find(|(seen, _)| seen == key);
-        if let (Some((_, seen)), Some((provisional, version))) = (seen, gate.group.version_after(outcome))
-            && *seen == provisional
+        if let Some((_, seen)) = seen
+            && let Some(version) = gate.group.version_now(*seen, outcome)
         {
             *seen = version;
             if let (Some(Some(record)), Some(version)) = (self.records.get_mut(key), version) {

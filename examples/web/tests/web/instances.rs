@@ -82,7 +82,8 @@ fn an_instance_that_is_killed_and_started_again_loses_not_one_visit() {
         let was_in_time = load.try_wait().expect("waits").is_none();
         let said = sound(&load.wait_with_output().expect("ends"));
         assert_eq!(one.visits(&user), other.visits(&user));
-        assert!(one.visits(&user) >= visits - CONNECTIONS, "only what was on its way may be unknown: {said}");
+        // What was on its way; and what was asked next, if the system still took connections for the one that was dying.
+        assert!(one.visits(&user) >= visits - 2 * CONNECTIONS, "only what was on its way may be unknown: {said}");
         if was_in_time {
             return;
         }
