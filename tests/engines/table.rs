@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use metaparticle::Durability;
 use metaparticle::conformance::{memory_engine, sled_engine};
-use metaparticle::engine::{Engine, Hint, KeyRange, RecordKey};
+use metaparticle::engine::{Answer, CommitId, Engine, Hint, KeyRange, RecordKey, Request, Seen, Stamp, Write};
 
 use super::on_server;
 
@@ -56,6 +57,20 @@ fn agrees(engine: &dyn Engine, column: &str) {
         assert_eq!(pollster::block_on(subscription.next()), Hint::Missed);
     }
     assert_eq!(subscription.check(), check, "{column}");
+    let write = [Write { key: RecordKey::new(*b"a"), bytes: None }];
+    let (id, durability) = (CommitId(1), Durability::Eventual);
+    let answer = engine.execute(Request { compare: Seen::NOTHING, read: &[], write: &write, id, durability });
+    // What it has answered so early it may lose.
+    let earlier = matches!(answer, Answer::Ready(Ok(reply)) if reply.durable_at > Stamp(0));
+    assert_eq!(cell("`Durability::Eventual`", column).starts_with("returns earlier"), earlier, "{column}");
+}
+
+#[test]
+fn every_row_has_a_cell_for_each_engine() {
+    let cells = |line: &str| line.split('|').count();
+    let table = GUIDE.lines().skip_while(|line| !line.starts_with("| | sled")).take_while(|line| line.starts_with('|'));
+    let counts: Vec<usize> = table.map(cells).collect();
+    assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ metaparticle_tests::on_every_server! {
     lost_answers_of_several_threads_are_settled
     blind_writes_whose_answers_are_lost_are_made_once
     an_answer_that_never_comes_is_given_up
+    an_answer_is_waited_for_with_eventual_durability_too
     a_request_that_comes_late_is_not_carried_out_again
     a_server_that_crashes_loses_nothing_that_was_answered
 }
@@ -104,6 +105,18 @@ fn an_answer_that_never_comes_is_given_up(engine: &str) {
     proxy.once(Fault::Stall, 1);
     assert_eq!(store.run(|| increment_after("n", "other")).expect("it is settled"), 2);
     assert_eq!(proxy.met(), 1);
+}
+
+fn an_answer_is_waited_for_with_eventual_durability_too(engine: &str) {
+    // What comes before the commit only reads, so its outcome is known.
+    let is_commit = |skip| {
+        let proxy = Proxy::before(server(engine).port());
+        let builder = Store::builder(server(engine).new_url_through(proxy.port())).durability(Durability::Eventual);
+        let store = builder.timeout(Duration::from_secs(3)).open().expect("a store opens");
+        proxy.once(Fault::Stall, skip);
+        store.run(|| increment("n")).expect_err("it has no answer").is_indeterminate()
+    };
+    assert!((0..).any(is_commit), "it ends at the latest when nothing is met");
 }
 
 /// The first request is held up until its outcome has been settled by a second one. Then it arrives, and what it compares

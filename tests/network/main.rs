@@ -6,6 +6,7 @@ mod etcd;
 mod faults;
 mod mysql;
 mod setup;
+mod standby;
 mod waiting;
 
 use metaparticle::{Result, Store, persistent, transactional};

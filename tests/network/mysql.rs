@@ -1,11 +1,12 @@
 //! What is particular to MariaDB and MySQL: their settings, their tables, and locks that others hold.
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use metaparticle::{ErrorKind, Store, Tx, persistent};
 use metaparticle_tests::on_threads;
+use metaparticle_tests::servers::mariadb::{client, sql};
 use metaparticle_tests::servers::{Server, is_there};
 
 use crate::{count, increment, open, server};
@@ -13,27 +14,6 @@ use crate::{count, increment, open, server};
 #[persistent(key = u64)]
 struct Blob {
     bytes: Vec<u8>,
-}
-
-/// The client, about to carry out `text`.
-fn client(server: &Server, text: &str) -> Command {
-    let mut client = Command::new("/usr/bin/mariadb");
-    client.args([
-        "--no-defaults",
-        "--protocol=tcp",
-        "--host=127.0.0.1",
-        "--user=tests",
-        "--password=secret",
-        "--skip-column-names",
-    ]);
-    client.arg(format!("--port={}", server.port())).args(["--unbuffered", "--execute", text, "tests"]);
-    client
-}
-
-fn sql(server: &Server, text: &str) -> String {
-    let output = client(server, text).output().expect("the client runs");
-    assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn table_of(url: &str) -> &str {

@@ -4,6 +4,8 @@
 //! also ends, and its folder goes, when the tests are killed.
 
 mod etcd;
+pub mod mariadb;
+mod standby;
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
@@ -17,6 +19,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Says which process the server is, waits for the end of input, and cleans up. Its arguments: the folder, the server, its own.
 const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait; [ -e "$dir/keep" ] || rm -rf "$dir""#;
+
+/// Where Debian has PostgreSQL's programs.
+const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
 
 /// What is known about a kind of server.
 struct Kind {
@@ -148,8 +153,7 @@ impl Server {
     }
 
     fn make_cluster(&self) {
-        let initdb = "/usr/lib/postgresql/15/bin/initdb";
-        let mut make = as_ordinary_user(initdb);
+        let mut make = as_ordinary_user(&format!("{POSTGRES}/initdb"));
         make.arg("-D").arg(self.folder.join("pg"));
         make.args(["-U", "tests", "-A", "trust", "--no-locale", "-E", "UTF8", "-N"]);
         let made = make.current_dir("/").output().expect("initdb runs");
@@ -164,9 +168,9 @@ impl Server {
         make.arg(format!("--tmpdir={}", self.folder.display()));
         let made = make.current_dir("/").output().expect("mariadb-install-db runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        // One statement a line.
-        let user = "CREATE DATABASE IF NOT EXISTS tests;\nCREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';\n\
-            GRANT ALL ON *.* TO tests WITH GRANT OPTION;\n";
+        // One statement a line. They are not for a standby, which has its own.
+        let user = "SET sql_log_bin = 0;\nCREATE DATABASE IF NOT EXISTS tests;\n\
+            CREATE USER IF NOT EXISTS tests IDENTIFIED BY 'secret';\nGRANT ALL ON *.* TO tests WITH GRANT OPTION;\n";
         std::fs::write(self.folder.join("init"), user).expect("the folder can be written to");
     }
 
@@ -282,6 +286,9 @@ impl Drop for Server {
             drop(guard.stdin.take());
             // It ends by itself once its input has ended.
             let _ = guard.wait();
+        } else {
+            // It has crashed, and has left its folder to a next start.
+            let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 }
