@@ -1,16 +1,17 @@
 //! The jobs that are measured, and how long one takes.
 
-use std::path::Path;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::time::Duration;
 
 use clap::ValueEnum;
+use metaparticle::Durability;
 use serde::{Deserialize, Serialize};
 
-use crate::peers::{ACCOUNTS, Peer, keeps, open};
-use crate::process;
+use crate::Result;
+use crate::figures::{Figure, Figures};
+use crate::peers::{ACCOUNTS, Peer, keeps};
+use crate::usage::usage;
+use crate::work::{Workers, work};
 
 /// What is done over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -37,6 +38,21 @@ pub(crate) enum Mode {
     Durable,
 }
 
+impl Mode {
+    pub(crate) fn durability(self) -> Durability {
+        match self {
+            Self::Relaxed => Durability::Eventual,
+            Self::Durable => Durability::Immediate,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
 /// One peer at one job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
@@ -46,49 +62,29 @@ pub(crate) struct Cell {
     pub(crate) peer: String,
 }
 
-/// What was measured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Measured {
-    #[serde(flatten)]
-    pub(crate) cell: Cell,
-    pub(crate) ops_per_second: f64,
-    /// Microseconds of processor time for each operation, all threads together.
-    pub(crate) cpu_us_per_op: f64,
-    pub(crate) retries_per_commit: f64,
-    /// Bytes that the process had written to files for each operation, until it had ended normally.
-    pub(crate) bytes_per_op: f64,
-    pub(crate) peak_mib: f64,
-    /// Updates that are not there after reopening, and what is missing of the accounts' sum.
-    pub(crate) lost: i64,
-}
-
-/// Measures one cell in this process, in `folder`.
-pub(crate) fn measure(cell: &Cell, folder: &Path, length: Duration) -> Measured {
-    let peer = open(&cell.peer, folder, cell.mode);
+/// Measures one cell in this process, on what `open` opens.
+pub(crate) fn measure(cell: &Cell, open: impl Fn() -> Box<dyn Peer>, length: Duration, with_latencies: bool) -> Result<Figures> {
+    let peer = open();
     peer.fill();
-    let before = process::usage();
-    let (done, retries, took) = run(&*peer, cell, length);
-    let busy = process::usage().cpu - before.cpu;
-    let retries = retries + peer.retries();
+    let before = usage();
+    let workers = Workers { threads: cell.threads, length, with_latencies };
+    let work = work(workers, |work| peer.on_thread(work), |random| Ok(operation(&*peer, cell.job, random)))?;
+    let retries = work.retries + peer.retries();
     let found = if keeps(&cell.peer) {
         peer.close();
-        let reopened = open(&cell.peer, folder, cell.mode);
+        let reopened = open();
         let totals = reopened.totals();
         reopened.close();
         totals
     } else {
         peer.totals()
     };
-    let after = process::usage();
-    Measured {
-        cell: cell.clone(),
-        ops_per_second: done as f64 / took.as_secs_f64(),
-        cpu_us_per_op: busy.as_secs_f64() * 1e6 / done as f64,
-        retries_per_commit: retries as f64 / done as f64,
-        bytes_per_op: (after.written - before.written) as f64 / done as f64,
-        peak_mib: after.peak as f64 / f64::from(1 << 20),
-        lost: lost(cell, done, found),
-    }
+    let after = usage();
+    Ok(Figures::of(&work)
+        .with(Figure::RetriesPerCommit, retries as f64 / work.done as f64)
+        .with(Figure::BytesPerOp, (after.written - before.written) as f64 / work.done as f64)
+        .with(Figure::PeakMib, after.peak_mib())
+        .with(Figure::Lost, lost(cell, work.done, found) as f64))
 }
 
 fn lost(cell: &Cell, done: u64, (counter, sum, wide): (i64, i64, u64)) -> i64 {
@@ -101,37 +97,6 @@ fn lost(cell: &Cell, done: u64, (counter, sum, wide): (i64, i64, u64)) -> i64 {
         Job::J3 | Job::J4 => sum.abs(),
         Job::J5 => done - wide as i64,
     }
-}
-
-/// How many operations were done, how often they were tried again, and how long it took.
-fn run(peer: &dyn Peer, cell: &Cell, length: Duration) -> (u64, u64, Duration) {
-    let (stop, start) = (AtomicBool::new(false), Barrier::new(cell.threads + 1));
-    let (done, retries) = (AtomicU64::new(0), AtomicU64::new(0));
-    let took = thread::scope(|scope| {
-        for thread in 0..cell.threads {
-            let (stop, start, done, retries) = (&stop, &start, &done, &retries);
-            scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(thread as u64);
-                start.wait();
-                peer.on_thread(&mut || {
-                    let (mut own, mut tried) = (0, 0);
-                    while !stop.load(Ordering::Relaxed) {
-                        tried += operation(peer, cell.job, &mut random);
-                        own += 1;
-                    }
-                    done.fetch_add(own, Ordering::Relaxed);
-                    retries.fetch_add(tried, Ordering::Relaxed);
-                });
-            });
-        }
-        start.wait();
-        let start = Instant::now();
-        thread::sleep(length);
-        stop.store(true, Ordering::Relaxed);
-        start
-    });
-    // Until the last operation has returned.
-    (done.into_inner(), retries.into_inner(), took.elapsed())
 }
 
 fn operation(peer: &dyn Peer, job: Job, random: &mut fastrand::Rng) -> u64 {
@@ -157,7 +122,7 @@ fn operation(peer: &dyn Peer, job: Job, random: &mut fastrand::Rng) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::{PEERS, takes_part};
+    use crate::peers::{PEERS, open, takes_part};
 
     #[test]
     fn every_peer_takes_part_and_loses_nothing() {
@@ -167,8 +132,9 @@ mod tests {
                 if takes_part(peer, job, mode, threads) {
                     let folder = tempfile::tempdir().expect("a folder");
                     let cell = Cell { job, mode, threads, peer: peer.to_owned() };
-                    let measured = measure(&cell, folder.path(), Duration::from_millis(20));
-                    assert!(measured.ops_per_second > 0.0 && measured.lost == 0, "{measured:?}");
+                    let measured = measure(&cell, || open(peer, folder.path(), mode), Duration::from_millis(20), false);
+                    let figures = measured.expect("figures");
+                    assert!(figures.get(Figure::OpsPerSecond) > Some(0.0) && !figures.has_lost(), "{cell:?}: {figures:?}");
                 }
             }
         }

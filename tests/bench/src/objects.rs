@@ -1,4 +1,4 @@
-//! What is stored: an object of about 116 bytes, and one of 50 fields and about 4 KiB.
+//! What is stored: an object of about 116 bytes, one of 50 fields and about 4 KiB, and one of any size.
 
 use metaparticle::persistent;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,21 @@ wide! {
     f26 f27 f28 f29 f30 f31 f32 f33 f34 f35 f36 f37 f38 f39 f40 f41 f42 f43 f44 f45 f46 f47 f48 f49
 }
 
+/// An object of as many bytes as wanted.
+#[persistent(key = u32)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) number: u64,
+    text: String,
+}
+
+impl Document {
+    pub(crate) fn new(bytes: usize) -> Self {
+        // The number and the length of the text take a byte each, or a few.
+        Self { number: 0, text: "t".repeat(bytes.saturating_sub(2)) }
+    }
+}
+
 /// Bytes of an object as bincode writes them.
 pub(crate) fn encode<T: Serialize>(object: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(object, bincode::config::standard()).expect("it can be encoded")
@@ -68,5 +83,9 @@ mod tests {
         assert!((110..=122).contains(&encode(&Account::new(1)).len()), "{}", encode(&Account::new(1)).len());
         assert!((3_900..=4_200).contains(&encode(&Wide::new()).len()), "{}", encode(&Wide::new()).len());
         assert_eq!(Wide::TEXTS.len() + 1, 50);
+        for bytes in [100, 1 << 20] {
+            let encoded = encode(&Document::new(bytes)).len();
+            assert!((bytes..bytes + 8).contains(&encoded), "{encoded}");
+        }
     }
 }

@@ -6,7 +6,7 @@ mod by_hand_sled;
 mod by_hand_sqlite;
 mod in_memory;
 mod limits;
-mod ours;
+pub(crate) mod ours;
 
 use std::path::Path;
 
@@ -72,7 +72,7 @@ pub(crate) fn takes_part(peer: &str, job: crate::job::Job, mode: Mode, threads: 
 pub(crate) fn open(peer: &str, folder: &Path, mode: Mode) -> Box<dyn Peer> {
     let durable = mode == Mode::Durable;
     match peer {
-        "metaparticle" => Box::new(ours::Ours::open(folder, durable)),
+        "metaparticle" => Box::new(ours::Ours::open(&folder.join("store").display().to_string(), mode.durability())),
         "sled" => Box::new(by_hand_sled::Sled::open(folder, durable)),
         "redb" => Box::new(by_hand_redb::Redb::open(folder, durable)),
         "sqlite" => Box::new(by_hand_sqlite::Sqlite::open(folder, durable)),

@@ -1,34 +1,52 @@
-//! What this process has used, as Linux tells it.
+//! What is measured in processes of their own.
 
-use std::fs::read_to_string;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The kernel's unit of processor time, the same on all of Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+use serde::Serialize;
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) cpu: Duration,
-    /// Bytes passed on to the file systems' writes.
-    pub(crate) written: u64,
-    /// The most memory that it had, in bytes.
-    pub(crate) peak: u64,
+use crate::Result;
+use crate::figures::Figures;
+
+/// How a process ends that has told its figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Normal,
+    Killed,
 }
 
-pub(crate) fn usage() -> Usage {
-    let stat = read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may have spaces in it.
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-    Usage {
-        cpu: Duration::from_secs_f64(ticks / TICKS_PER_SECOND),
-        written: field("/proc/self/io", "write_bytes:"),
-        peak: field("/proc/self/status", "VmHWM:") * 1024,
+/// Runs this program's subcommand on `what`, and takes the figures that it prints.
+pub(crate) fn in_a_process(
+    subcommand: &str,
+    what: &impl Serialize,
+    folder: &Path,
+    length: Duration,
+    end: End,
+) -> Result<Figures> {
+    let what = serde_json::to_string(what)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([subcommand, &what, "--seconds", &length.as_secs_f64().to_string(), "--folder"])
+        .arg(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    if let Some(out) = child.stdout.take() {
+        BufReader::new(out).read_line(&mut line)?;
     }
-}
-
-fn field(file: &str, name: &str) -> u64 {
-    let text = read_to_string(file).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    if end == End::Killed {
+        child.kill()?;
+    }
+    let output = child.wait_with_output()?;
+    let has_ended_so = match end {
+        End::Normal => output.status.success(),
+        End::Killed => output.status.code().is_none(),
+    };
+    if !has_ended_so {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("the {subcommand} {what} has ended with {}: {said}", output.status).into());
+    }
+    serde_json::from_str(&line).map_err(|error| format!("the {subcommand} {what} has printed no figures: {error}").into())
 }

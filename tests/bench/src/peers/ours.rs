@@ -1,20 +1,13 @@
 //! metaparticle, through its public macros.
 
-use std::path::Path;
-
 use metaparticle::{Durability, Ref, Result, Store, transactional};
 
 use super::{ACCOUNTS, Peer};
+use crate::accounts::{fill, increment, read_all};
 use crate::objects::{Account, Wide};
 
-pub(super) struct Ours {
+pub(crate) struct Ours {
     store: Store,
-}
-
-#[transactional]
-fn increment(account: &mut Account) -> Result<()> {
-    account.balance += 1;
-    Ok(())
 }
 
 #[transactional]
@@ -36,11 +29,8 @@ fn change_field(wide: &mut Wide) -> Result<()> {
 }
 
 impl Ours {
-    pub(super) fn open(folder: &Path, durable: bool) -> Self {
-        let durability = if durable { Durability::Immediate } else { Durability::Eventual };
-        let path = folder.join("store");
-        let store = Store::builder(path.to_str().expect("a plain path")).durability(durability).open().expect("a store");
-        Self { store }
+    pub(crate) fn open(url: &str, durability: Durability) -> Self {
+        Self { store: Store::builder(url).durability(durability).open().expect("a store") }
     }
 }
 
@@ -54,10 +44,7 @@ impl Peer for Ours {
     }
 
     fn fill(&self) {
-        for part in (0..ACCOUNTS).collect::<Vec<_>>().chunks(1000) {
-            let fill = |tx: &metaparticle::Tx| part.iter().try_for_each(|key| tx.insert(*key, Account::new(*key)));
-            self.store.transaction(fill).expect("fills");
-        }
+        fill(&self.store, ACCOUNTS).expect("fills");
         self.store.transaction(|tx| tx.insert(0, Wide::new())).expect("fills");
         self.store.flush().expect("flushes");
     }
@@ -82,11 +69,8 @@ impl Peer for Ours {
     }
 
     fn totals(&self) -> (i64, i64, u64) {
-        self.store
-            .transaction(|tx| {
-                let sum = (0..ACCOUNTS).map(|key| Ok(tx.get::<Account>(key)?.balance)).sum::<Result<i64>>()?;
-                metaparticle::Ok((tx.get::<Account>(0)?.balance, sum, tx.get::<Wide>(0)?.number))
-            })
-            .expect("reads")
+        let sum = read_all(&self.store, ACCOUNTS).expect("reads").sum;
+        let read = |tx: &metaparticle::Tx| metaparticle::Ok((tx.get::<Account>(0)?.balance, sum, tx.get::<Wide>(0)?.number));
+        self.store.transaction(read).expect("reads")
     }
 }
