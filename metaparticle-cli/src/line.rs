@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metaparticle::engine::RecordKey;
+use metaparticle::engine::{RecordBytes, RecordKey};
 use metaparticle::inspect::{FieldBytes, StoredRecord, StoredType, encode_value};
 use metaparticle::shape::StoredField;
 use serde_json::{Map, Value as Json, json};
@@ -94,7 +94,7 @@ pub(crate) enum Line {
     /// A type and its schemas, as they are stored.
     Type(String, Vec<u8>),
     /// A record.
-    Record(RecordKey, Arc<[u8]>),
+    Record(RecordKey, RecordBytes),
 }
 
 /// Reads a line. `types` are those of the lines before it.
@@ -118,7 +118,7 @@ fn bytes_in(line: &Map<String, Json>, name: &str) -> Result<Vec<u8>, String> {
 }
 
 /// The record key and the bytes of an object's line.
-fn object(stored: &StoredType, line: &Json) -> Result<(RecordKey, Arc<[u8]>), String> {
+fn object(stored: &StoredType, line: &Json) -> Result<(RecordKey, RecordBytes), String> {
     let line = line.as_object().ok_or("it is not a JSON object")?;
     let (name, key_type) = (stored.name(), stored.key_type());
     let key = keys::from_json(line.get("key").unwrap_or(&Json::Null), key_type)

@@ -43,8 +43,7 @@ pub fn memory_engine() -> Box<dyn Engine> {
 /// As [`Store::open`](crate::Store::open).
 #[cfg(feature = "sled")]
 pub fn sled_engine(path: &std::path::Path) -> Result<Box<dyn Engine>> {
-    let map = crate::engine::embedded::sled::SledMap::open(path, 16 << 20)?;
-    Ok(Box::new(Embedded::over(std::sync::Arc::new(map), Duration::from_millis(100))?))
+    Ok(Box::new(crate::engine::embedded::open_sled(path, 16 << 20, Duration::from_millis(100))?))
 }
 
 /// The engine of stores at this URL.

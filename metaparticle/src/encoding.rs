@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{BitOr, BitOrAssign};
+use std::sync::Arc;
 
 use bincode::config;
 use bincode::error::DecodeError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
+use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::persistent::{Field, OldStruct, Persistent};
 use crate::schema::plan::Conversion;
-use crate::schema::{Place, Plan};
+use crate::schema::{Place, Plan, Schema};
 use crate::shape::{Shape, shape_of, transcode};
 
 /// The first byte of every record, so that a later format is recognised.
@@ -71,18 +73,46 @@ impl Encoded {
     }
 }
 
+/// What an object's fields were before, to tell which have changed.
+#[derive(Debug)]
+pub(crate) enum Before {
+    Nothing,
+    Fields(Arc<Encoded>),
+    /// As in this record, which was looked at before.
+    Record(RecordBytes, Arc<Schema>),
+}
+
+impl Before {
+    fn field(&self, index: usize) -> Option<&[u8]> {
+        match self {
+            Self::Nothing => None,
+            Self::Fields(fields) => fields.field(index),
+            Self::Record(bytes, schema) => RecordFields::of_parsed(bytes)?.field(schema.plan().as_is(index)?),
+        }
+    }
+
+    /// How many bytes they take, to allocate as many.
+    fn size(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Fields(fields) => fields.data.len(),
+            Self::Record(bytes, _) => bytes.len(),
+        }
+    }
+}
+
 /// Takes an object's fields one after the other and encodes them.
 pub struct FieldWriter {
     fields: &'static [Field],
     encoded: Encoded,
-    /// What the fields were before, to tell which have changed.
-    before: Option<Encoded>,
+    before: Before,
     changed: FieldSet,
 }
 
 impl FieldWriter {
-    pub(crate) fn new(fields: &'static [Field], before: Option<Encoded>) -> Self {
-        Self { fields, encoded: Encoded::default(), before, changed: FieldSet::NONE }
+    pub(crate) fn new(fields: &'static [Field], before: Before) -> Self {
+        let encoded = Encoded { data: Vec::with_capacity(before.size()), ends: Vec::with_capacity(fields.len()) };
+        Self { fields, encoded, before, changed: FieldSet::NONE }
     }
 
     /// The fields, and which of them differ from before.
@@ -101,7 +131,7 @@ impl FieldWriter {
             .map_err(|_| Error::new(ErrorKind::Limit, format!("the field `{name}` takes more than 4 GiB")))?;
         self.encoded.ends.push(end);
         let bytes = &self.encoded.data[start..];
-        if self.before.as_ref().and_then(|before| before.field(index)) != Some(bytes) {
+        if self.before.field(index) != Some(bytes) {
             self.changed |= FieldSet::of(index);
             // Some types write what only a self-describing format can read. Better an error now than a record lost later.
             check(bytes).map_err(|error| {
@@ -360,13 +390,9 @@ impl<'a> RecordFields<'a> {
             }
             None => return Err(damaged("it is empty")),
         }
-        let (&[_, s0, s1, s2, s3, c0, c1], rest) =
-            bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("it is too short"))?;
-        let count = u16::from_le_bytes([c0, c1]) as usize;
-        let (ends, data) = rest.split_at_checked(count * 4).ok_or_else(|| damaged("it is too short for its fields"))?;
-        let fields = Self { schema: u32::from_le_bytes([s0, s1, s2, s3]), ends, data };
-        let mut last = 0;
-        for index in 0..count {
+        let fields = Self::of_parsed(bytes).ok_or_else(|| damaged("it is too short for its fields"))?;
+        let (mut last, data) = (0, fields.data);
+        for index in 0..fields.count() {
             let end = fields.end(index).unwrap_or(usize::MAX);
             if end < last || end > data.len() {
                 return Err(damaged("its field offsets are out of order"));
@@ -377,6 +403,13 @@ impl<'a> RecordFields<'a> {
             return Err(damaged("bytes are left over after its fields"));
         }
         Ok(fields)
+    }
+
+    /// The fields of a record that was parsed before.
+    fn of_parsed(bytes: &'a [u8]) -> Option<Self> {
+        let (&[_, s0, s1, s2, s3, c0, c1], rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let (ends, data) = rest.split_at_checked(u16::from_le_bytes([c0, c1]) as usize * 4)?;
+        Some(Self { schema: u32::from_le_bytes([s0, s1, s2, s3]), ends, data })
     }
 
     pub(crate) fn schema(&self) -> u32 {

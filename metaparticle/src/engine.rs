@@ -9,13 +9,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use crate::Result;
 use crate::durability::Durability;
 
+mod bytes;
 pub(crate) mod embedded;
 #[cfg(feature = "etcd")]
 pub(crate) mod etcd;
@@ -30,42 +29,8 @@ pub(crate) mod remote;
 mod subscription;
 pub(crate) mod url;
 
+pub use self::bytes::{RecordBytes, RecordKey};
 pub use self::subscription::{Hint, Subscription, Watchers};
-
-/// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordKey(Arc<[u8]>);
-
-impl RecordKey {
-    /// A record key of these bytes.
-    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The smallest key after this one.
-    pub fn next(&self) -> Self {
-        Self::new([&**self, &[0]].concat())
-    }
-}
-
-impl Deref for RecordKey {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<[u8]> for RecordKey {
-    fn borrow(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RecordKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
-    }
-}
 
 /// The state of one record, compared only for equality. An engine never uses one twice for the same key, not even when the
 /// record was removed in between.
@@ -90,7 +55,7 @@ pub struct Record {
     /// Which state of the object this is.
     pub version: Version,
     /// The object, as `docs/design.md` describes byte by byte. Engines do not look into it.
-    pub bytes: Arc<[u8]>,
+    pub bytes: RecordBytes,
 }
 
 /// Record keys from `start` up to, and without, `end`.
@@ -156,7 +121,7 @@ pub struct Write {
     /// The record's key.
     pub key: RecordKey,
     /// Its new bytes.
-    pub bytes: Option<Arc<[u8]>>,
+    pub bytes: Option<RecordBytes>,
 }
 
 /// Names one commit, so that an engine that gets no answer can find out what became of it. Random, never used twice.

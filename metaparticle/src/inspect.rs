@@ -29,7 +29,6 @@ mod stored_type;
 mod tests;
 
 use std::path::Path;
-use std::sync::Arc;
 
 pub use self::key::{KeyType, Place, StoredKey, place};
 pub use self::load::{Counts, Loader};
@@ -38,6 +37,7 @@ pub use self::stored_type::{FieldBytes, StoredRecord, StoredType, decode_value, 
 use crate::engine::{CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::schema_key;
+use crate::random;
 use crate::store::{Store, Waiter};
 
 /// How often a change is tried against others that change the same record.
@@ -180,7 +180,7 @@ impl Inspector {
     /// # Errors
     /// [`Incompatible`](ErrorKind::Incompatible) if they do not agree; [`Corrupt`](ErrorKind::Corrupt) if they cannot be read.
     pub fn put_schemas(&self, name: &str, bytes: &[u8]) -> Result<bool> {
-        let new = StoredType::parse(name, Arc::from(bytes))?;
+        let new = StoredType::parse(name, bytes.into())?;
         self.update(&schema_key(name), |current| {
             let Some(current) = current else { return Ok(Change::Write(bytes.to_vec())) };
             let current = StoredType::parse(name, current.bytes.clone())?;
@@ -199,7 +199,7 @@ impl Inspector {
     fn write(&self, compare: &Seen, write: &[Write]) -> Result<Reply> {
         self.check_limits(write)?;
         let waiter = self.waiter();
-        let id = CommitId(self.store.random_id());
+        let id = CommitId(random::id());
         waiter.wait(self.engine().execute(Request { compare, write, id, ..waiter.request() }))
     }
 

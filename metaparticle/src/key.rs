@@ -11,6 +11,7 @@ use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, Rang
 use std::sync::Arc;
 
 use foundationdb_tuple::{TuplePack, TupleUnpack, pack, unpack};
+use smallvec::SmallVec;
 
 use crate::engine::{KeyRange, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -201,16 +202,19 @@ impl<T: Persistent> ObjectKey<T> {
         if T::SINGLETON {
             return Self::singleton();
         }
-        Self::of(pack(&(&*stored_name::<T>(), key.to_packed())))
+        Self::of(&(&*stored_name::<T>(), key.to_packed()))
     }
 
     /// The only object of a singleton.
     pub(crate) fn singleton() -> Self {
-        Self::of(pack(&(&*stored_name::<T>(),)))
+        Self::of(&(&*stored_name::<T>(),))
     }
 
-    fn of(record_key: Vec<u8>) -> Self {
-        Self::of_record_key(RecordKey::new(record_key))
+    fn of(tuple: &impl TuplePack) -> Self {
+        let mut packed = SmallVec::<[u8; 128]>::new();
+        // Writing to memory does not fail.
+        let _ = tuple.pack_root(&mut packed);
+        Self::of_record_key(RecordKey::new(packed))
     }
 
     pub(crate) fn of_record_key(record_key: RecordKey) -> Self {

@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::encoding::{Encoded, FieldSet};
+use crate::encoding::{Before, Encoded, FieldSet};
 use crate::persistent::Persistent;
 use crate::transaction::{Attempt, Taken};
 
@@ -21,14 +20,26 @@ use crate::transaction::{Attempt, Taken};
 /// let escaped: Ref<Visits> = store.transaction(|tx| tx.get::<Visits>("home"))?;
 /// # metaparticle::Ok(())
 /// ```
+///
+/// The decoded object may be shared with other transactions, now and later. So what it lets one change without `&mut`, such as an atomic
+/// number in it, is not a change of the object: it is not stored, and others may see it.
 pub struct Ref<'tx, T> {
-    object: Rc<T>,
-    transaction: PhantomData<&'tx ()>,
+    object: Arc<T>,
+    attempt: &'tx Attempt,
+    slot: usize,
 }
 
-impl<T> Ref<'_, T> {
-    pub(crate) fn new(object: Rc<T>) -> Self {
-        Self { object, transaction: PhantomData }
+impl<'tx, T> Ref<'tx, T> {
+    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: Arc<T>) -> Self {
+        attempt.hold(slot);
+        Self { object, attempt, slot }
+    }
+}
+
+/// As long as it is there, its transaction does not change the object.
+impl<T> Drop for Ref<'_, T> {
+    fn drop(&mut self) {
+        self.attempt.let_go(self.slot);
     }
 }
 
@@ -41,7 +52,7 @@ impl<T> Deref for Ref<'_, T> {
 
 impl<T> Clone for Ref<'_, T> {
     fn clone(&self) -> Self {
-        Self::new(self.object.clone())
+        Self::new(self.attempt, self.slot, self.object.clone())
     }
 }
 
@@ -85,8 +96,10 @@ pub struct Tracked<'tx, T: 'static> {
     object: T,
     read: Cell<FieldSet>,
     assigned: FieldSet,
-    /// The fields before the first change.
+    is_changed: bool,
+    /// The fields before the first change, where only the object can tell.
     before: Option<Encoded>,
+    needs_before: bool,
     panicking: bool,
     // Functions of `T: Persistent`, as pointers: a bound on this struct would be repeated in every expansion.
     encode: fn(&T) -> Option<Encoded>,
@@ -94,7 +107,8 @@ pub struct Tracked<'tx, T: 'static> {
 }
 
 impl<'tx, T: 'static> Tracked<'tx, T> {
-    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: T) -> Self
+    /// `needs_before`: its record does not tell what its fields are before it is changed.
+    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: T, needs_before: bool) -> Self
     where
         T: Persistent,
     {
@@ -104,10 +118,12 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
             object,
             read: Cell::new(FieldSet::NONE),
             assigned: FieldSet::NONE,
+            is_changed: false,
             before: None,
+            needs_before,
             panicking: std::thread::panicking(),
             // An object that cannot be encoded is reported when it comes back.
-            encode: |object| Attempt::encode(object, None).ok().map(|(fields, _)| fields),
+            encode: |object| Attempt::encode(object, Before::Nothing).ok().map(|(fields, _)| fields),
             take_back: |attempt, slot, object, taken| attempt.take_back(slot, object, taken),
         }
     }
@@ -146,10 +162,10 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
     }
 
     fn writable(&mut self) -> &mut T {
-        if self.before.is_none() {
-            // Encoded from the object and not taken from its record: a `HashMap` does not come out in the order that it went in.
+        if !self.is_changed && self.needs_before {
             self.before = Some((self.encode)(&self.object).unwrap_or_default());
         }
+        self.is_changed = true;
         &mut self.object
     }
 }
@@ -158,8 +174,9 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
 impl<T: 'static> Drop for Tracked<'_, T> {
     fn drop(&mut self) {
         let before = self.before.take();
-        let interrupted = before.is_some() && !self.panicking && std::thread::panicking();
-        let taken = Taken { before, read: self.read.get(), assigned: self.assigned, interrupted };
+        let interrupted = self.is_changed && !self.panicking && std::thread::panicking();
+        let is_changed = self.is_changed;
+        let taken = Taken { is_changed, before, read: self.read.get(), assigned: self.assigned, interrupted };
         (self.take_back)(self.attempt, self.slot, &self.object, taken);
     }
 }

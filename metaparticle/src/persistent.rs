@@ -8,6 +8,7 @@ use crate::encoding::{FieldReader, FieldWriter};
 use crate::key::Key;
 use crate::object::Tracked;
 use crate::shape::Shape;
+use crate::sharing::Sharing;
 
 /// A struct whose values are objects of a store. Implemented by the attribute [`#[persistent]`](macro@crate::persistent) only.
 #[diagnostic::on_unimplemented(
@@ -42,6 +43,11 @@ pub trait Persistent: Sized + 'static {
     /// What stands for an object that is not in the store; `None` when that is an error.
     #[doc(hidden)]
     fn absent() -> Option<Self>;
+    /// How decoded objects are shared between transactions, if they can be.
+    #[doc(hidden)]
+    fn sharing() -> Option<Sharing<Self>> {
+        None
+    }
 }
 
 /// A persistent struct of which there is one object, without a key: `#[persistent(singleton)]`.

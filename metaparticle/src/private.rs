@@ -11,6 +11,7 @@ pub use crate::encoding::{
 pub use crate::key::{KeyFor, ObjectKey};
 pub use crate::object::Tracked;
 pub use crate::persistent::{Field, Handle, OldStruct, Singleton};
+pub use crate::sharing::{NotShared, Probe, Shared, Sharing};
 pub use crate::transaction::{Outcome, TransactionOptions as Options};
 
 use crate::Result;

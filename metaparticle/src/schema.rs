@@ -12,6 +12,8 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 #[cfg(feature = "schema-file")]
 pub use self::file::SchemaFile;
 use self::plan::{Misfit, StructShape};
@@ -53,6 +55,11 @@ impl Schema {
         self.number
     }
 
+    /// How the struct reads a record of it. One that cannot be read does not come so far.
+    pub(crate) fn plan(&self) -> &Plan {
+        self.plan.as_ref().unwrap_or(&UNREADABLE)
+    }
+
     /// Whether the struct of so many fields can be written in it.
     fn covers(&self, own_fields: usize) -> bool {
         (0..own_fields).all(|index| self.written.contains(&Some(index)))
@@ -67,8 +74,7 @@ pub(crate) struct Read<'a> {
 
 impl<'a> Read<'a> {
     pub(crate) fn plan(&self) -> &Plan {
-        // A record that cannot be read does not become one of these.
-        self.schema.plan.as_ref().unwrap_or(&UNREADABLE)
+        self.schema.plan()
     }
 
     /// The bytes of the struct's field with this index, where the record has them as the struct writes them.
@@ -102,6 +108,7 @@ pub(crate) struct TypeInfo {
     own: StructShape,
     /// The schema that the struct is written in.
     own_stored: Vec<StoredField>,
+    is_ordered: bool,
     describe: fn(&[u8]) -> String,
     known: RwLock<Known>,
 }
@@ -113,6 +120,7 @@ impl TypeInfo {
             name: stored_name::<T>().into_owned(),
             rust_name: std::any::type_name::<T>(),
             key_type: T::Key::type_name(),
+            is_ordered: own.is_ordered(),
             own_stored: own.stored(),
             own,
             describe: describe::<T>,
@@ -123,6 +131,11 @@ impl TypeInfo {
     /// The object with this record key, as messages name it.
     pub(crate) fn object(&self, key: &RecordKey) -> String {
         (self.describe)(key)
+    }
+
+    /// Whether equal objects are surely written as equal bytes.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.is_ordered
     }
 
     /// How many stored fields the struct has.
@@ -278,7 +291,7 @@ pub(crate) struct Types {
 
 #[derive(Debug, Default)]
 struct TypeMaps {
-    by_type: HashMap<TypeId, Arc<TypeInfo>>,
+    by_type: HashMap<TypeId, Arc<TypeInfo>, RandomState>,
     by_name: HashMap<String, &'static str>,
 }
 

@@ -126,24 +126,33 @@ impl Shape {
 
     /// Whether some of it could not be traced.
     pub fn is_opaque(&self) -> bool {
+        self.has(&|node| matches!(node, Node::Opaque))
+    }
+
+    /// Whether equal values are surely written as equal bytes: a list may be of a hash set, whose order is another each time.
+    pub(crate) fn is_ordered(&self) -> bool {
+        !self.has(&|node| matches!(node, Node::Opaque | Node::List(_) | Node::Map(..)))
+    }
+
+    fn has(&self, what: &dyn Fn(&Node) -> bool) -> bool {
         let contents = self.types.iter().map(|named| &named.content);
         let fields = contents.flat_map(|content| match content {
             Content::Struct(fields) => vec![fields],
             Content::Enum(variants) => variants.iter().map(|(_, fields)| fields).collect(),
         });
-        self.root.is_opaque() || fields.flat_map(Fields::nodes).any(Node::is_opaque)
+        self.root.has(what) || fields.flat_map(Fields::nodes).any(|node| node.has(what))
     }
 }
 
 impl Node {
-    fn is_opaque(&self) -> bool {
-        match self {
-            Self::Opaque => true,
-            Self::Option(inner) | Self::List(inner) | Self::Array(inner, _) => inner.is_opaque(),
-            Self::Map(key, value) => key.is_opaque() || value.is_opaque(),
-            Self::Tuple(nodes) => nodes.iter().any(Self::is_opaque),
+    fn has(&self, what: &dyn Fn(&Self) -> bool) -> bool {
+        let inside = match self {
+            Self::Option(inner) | Self::List(inner) | Self::Array(inner, _) => inner.has(what),
+            Self::Map(key, value) => key.has(what) || value.has(what),
+            Self::Tuple(nodes) => nodes.iter().any(|node| node.has(what)),
             _ => false,
-        }
+        };
+        inside || what(self)
     }
 }
 

@@ -19,8 +19,9 @@ pub use self::stats::Stats;
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 use crate::schema::Types;
-use crate::sync::{Mutex, block_on};
+use crate::sync::block_on;
 use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, run, run_async};
 
 /// What a program opens, and runs transactions on.
@@ -51,7 +52,6 @@ struct Inner {
     groups: Groups,
     habits: Habits,
     counters: Counters,
-    random: Mutex<fastrand::Rng>,
 }
 
 impl Store {
@@ -107,7 +107,6 @@ impl Store {
             groups: Groups::default(),
             habits: Habits::default(),
             counters: Counters::default(),
-            random: Mutex::new(fastrand::Rng::new()),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -278,19 +277,6 @@ impl Store {
         Waiter { clock: self.clock(), deadline, log: None }
     }
 
-    pub(crate) fn random_seed(&self) -> u64 {
-        self.inner.random.lock().u64(..)
-    }
-
-    pub(crate) fn random_id(&self) -> u128 {
-        self.inner.random.lock().u128(..)
-    }
-
-    /// A random duration below `bound`.
-    pub(crate) fn random_below(&self, bound: Duration) -> Duration {
-        bound.mul_f64(self.inner.random.lock().f64())
-    }
-
     /// Has a normal exit of this thread or process wait until `stamp` is durable.
     pub(crate) fn flush_at_exit(&self, stamp: Stamp) {
         exit::remember(&self.inner, stamp);
@@ -344,7 +330,7 @@ impl<'a> Waiter<'a> {
             compare: Seen::NOTHING,
             read: &[],
             write: &[],
-            id: CommitId(fastrand::u128(..)),
+            id: CommitId(random::id()),
             durability: crate::Durability::Eventual,
         }
     }

@@ -14,6 +14,7 @@ mod nested;
 mod options;
 mod outcome;
 mod pace;
+mod places;
 mod run;
 mod run_async;
 mod scan;
@@ -289,7 +290,7 @@ impl Tx {
 
 impl Tx {
     pub(crate) fn load_ref<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Ref<'_, T>> {
-        self.attempt.share(key).map(Ref::new)
+        self.attempt.share(key)
     }
 
     pub(crate) fn load_tracked<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Tracked<'_, T>> {

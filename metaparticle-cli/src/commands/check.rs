@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use metaparticle::engine::RecordKey;
+use metaparticle::engine::{RecordBytes, RecordKey};
 use metaparticle::inspect::{Inspector, Place, StoredType, place};
 use metaparticle::{Error, Result as StoreResult};
 use serde_json::{Value as Json, json};
@@ -47,7 +47,7 @@ fn type_of<'a>(key: &RecordKey, types: &'a Types) -> Option<&'a StoredType> {
 }
 
 /// Looks at a record; schemas come first, and are kept for the objects.
-fn look_at(key: &RecordKey, bytes: &std::sync::Arc<[u8]>, types: &mut Types, report: &mut Report<'_>) -> Result<(), Failure> {
+fn look_at(key: &RecordKey, bytes: &RecordBytes, types: &mut Types, report: &mut Report<'_>) -> Result<(), Failure> {
     match place(key) {
         // Not ours to judge.
         Place::Unknown => Ok(()),

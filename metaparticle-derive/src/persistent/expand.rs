@@ -190,6 +190,10 @@ fn persistent(object: &Object) -> TokenStream {
                 ::core::result::Result::Ok(Self { #(#load),* })
             }
             fn absent() -> ::core::option::Option<Self> { #absent }
+            fn sharing() -> ::core::option::Option<#private::Sharing<Self>> {
+                use #private::{NotShared as _, Shared as _};
+                (&&#private::Probe::<Self>::new()).sharing()
+            }
         }
     }
 }

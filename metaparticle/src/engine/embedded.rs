@@ -8,7 +8,11 @@
 // Without an ordered map behind it, the engine keeps everything in memory and these have nothing to do.
 #![cfg_attr(not(feature = "sled"), allow(dead_code))]
 
+mod cache;
+mod files;
 mod flusher;
+mod follower;
+mod journal;
 pub(crate) mod map;
 mod queue;
 #[cfg(feature = "sled")]
@@ -17,15 +21,22 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::future::poll_fn;
+#[cfg(feature = "sled")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::map::OrderedMap;
+use smallvec::SmallVec;
+
+use self::cache::RecordCache;
+use self::follower::Pending;
+#[cfg(feature = "sled")]
+use self::journal::Journal;
+use self::map::{Group, Log, OrderedMap};
 use self::queue::CommitQueue;
 use self::table::{Change, Table};
-use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers};
+use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write};
 use crate::Result;
 use crate::sync::{RwLock, thread};
 
@@ -46,15 +57,39 @@ struct Shared {
 impl Embedded {
     /// Records in memory only, which end with the engine.
     pub(crate) fn in_memory() -> Self {
-        Self { shared: Arc::new(Shared::new(None, Duration::ZERO)), flusher: None }
+        Self { shared: Arc::new(Shared::new(None, 0, 0, Duration::ZERO)), flusher: None }
     }
 
-    /// Records in `map`, written at the latest `flush_interval` after their commit.
-    pub(crate) fn over(map: Arc<dyn OrderedMap>, flush_interval: Duration) -> Result<Self> {
-        let shared = Arc::new(Shared::new(Some(map.clone()), flush_interval));
-        let flusher = Some(flusher::start(shared.clone(), map)?);
+    /// Records in `map`, behind a log, which is written at the latest `flush_interval` after a commit. `open_log` is to give what the map
+    /// does not have.
+    pub(crate) fn over<L: Log>(
+        map: Arc<dyn OrderedMap>,
+        open_log: impl FnOnce(&mut dyn FnMut(Group) -> Result<()>) -> Result<L>,
+        cache_bytes: u64,
+        flush_interval: Duration,
+    ) -> Result<Self> {
+        let mut pending = Pending::default();
+        let mut log = open_log(&mut |group| {
+            pending.add(group);
+            Ok(())
+        })?;
+        let last = pending.last_commit().max(map.last_commit());
+        pending.apply(&*map, map.last_commit(), |_| ())?;
+        log.release(last)?;
+        let shared = Arc::new(Shared::new(Some(map.clone()), last, cache_bytes, flush_interval));
+        let flusher = Some(flusher::start(shared.clone(), log, map, last)?);
         Ok(Self { shared, flusher })
     }
+}
+
+/// Records in the folder `path`: in sled, behind a journal.
+#[cfg(feature = "sled")]
+pub(crate) fn open_sled(path: &Path, cache_bytes: u64, flush_interval: Duration) -> Result<Embedded> {
+    // One half keeps sled's pages at hand, the other records as they are asked for.
+    let map = sled::SledMap::open(path, cache_bytes / 2)?;
+    let (folder, id, last) = (map.journal_path(), map.store_id(), map.last_commit());
+    let open_log = |replay: &mut dyn FnMut(Group) -> Result<()>| Journal::open(&folder, id, last, replay);
+    Embedded::over(Arc::new(map), open_log, cache_bytes / 2, flush_interval)
 }
 
 impl Drop for Embedded {
@@ -69,11 +104,10 @@ impl Drop for Embedded {
 }
 
 impl Shared {
-    fn new(map: Option<Arc<dyn OrderedMap>>, flush_interval: Duration) -> Self {
-        let last = map.as_ref().map_or(0, |map| map.last_commit());
+    fn new(map: Option<Arc<dyn OrderedMap>>, last: u64, cache_bytes: u64, flush_interval: Duration) -> Self {
         let limits = map.as_ref().map_or(Limits::NONE, |map| map.limits());
         Self {
-            table: RwLock::new(Table::new(map, last)),
+            table: RwLock::new(Table::new(map, RecordCache::new(cache_bytes), last)),
             queue: CommitQueue::new(last, flush_interval),
             limits,
             watchers: Watchers::new(),
@@ -87,35 +121,40 @@ impl Shared {
         table.reply(&request, differs)
     }
 
-    fn commit(&self, request: Request<'_>) -> Result<Reply> {
-        // Whether a write adds or removes a key matters to scans; told from what is compared, outside the lock.
-        let seen: HashMap<&[u8], bool> =
-            request.compare.records.iter().map(|(key, version)| (&**key, version.is_some())).collect();
-        let change = |write: &super::Write| Change {
-            key: write.key.clone(),
-            bytes: write.bytes.clone(),
-            structural: seen.get(&*write.key) != Some(&write.bytes.is_some()),
+    /// `None`: there is no room.
+    fn commit<'a>(&self, request: Request<'a>) -> Result<Option<Reply>> {
+        // Whether a write adds or removes a key matters to scans. It is told from what is compared, which is in the order of
+        // what is written; where it is not, the key may be new as well.
+        let mut seen = request.compare.records.iter();
+        let change = |write: &'a Write| {
+            let Write { key, bytes } = write;
+            let existed = seen.find(|(seen, _)| seen == key).map(|(_, version)| version.is_some());
+            Change { key, bytes, structural: existed != Some(bytes.is_some()) }
         };
-        let changes: Vec<Change> = request.write.iter().map(change).collect();
+        let changes: SmallVec<[Change<'_>; 4]> = request.write.iter().map(change).collect();
         let reply = {
             let mut table = self.table.write();
             // Checked under the lock: a commit after a failed one must not be let in.
             self.queue.check()?;
+            if !self.queue.has_room() {
+                return Ok(None);
+            }
             let differs = table.differs(request.compare)?;
             let reply = table.reply(&request, differs)?;
             if !reply.differs.is_empty() {
-                return Ok(reply);
+                return Ok(Some(reply));
             }
-            let number = table.publish(&changes);
+            let published = table.publish(&changes);
+            let number = published.number;
             let mut durable_at = Stamp(0);
             if table.has_map() {
-                self.queue.push(number, changes);
+                self.queue.add(&published);
                 durable_at = Stamp(number);
             }
             Reply { version: Some(Version::new(number.into())), stamp: Stamp(number), durable_at, ..reply }
         };
         self.watchers.changed(request.write.iter().map(|write| &write.key));
-        Ok(reply)
+        Ok(Some(reply))
     }
 }
 
@@ -125,13 +164,17 @@ impl Engine for Embedded {
         if request.write.is_empty() {
             return Answer::Ready(shared.read(request));
         }
-        // Waited for before the table's lock is taken: the flusher needs that lock to make room.
-        if shared.queue.has_room() {
-            return Answer::Ready(shared.commit(request));
+        if let Some(reply) = shared.commit(request).transpose() {
+            return Answer::Ready(reply);
         }
         Answer::Later(Box::pin(async move {
-            poll_fn(|context| shared.queue.poll_room(context)).await;
-            shared.commit(request)
+            loop {
+                // Waited for without the table's lock: the flusher needs that lock to make room.
+                poll_fn(|context| shared.queue.poll_room(context)).await;
+                if let Some(reply) = shared.commit(request)? {
+                    return Ok(reply);
+                }
+            }
         }))
     }
 

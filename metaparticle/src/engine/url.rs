@@ -44,8 +44,8 @@ fn open_sled(url: &str, path: &str, settings: &Settings) -> Result<Box<dyn Engin
     if path.is_empty() {
         return Err(unusable(url, "it has no path; write for example `my.db`"));
     }
-    let map = super::embedded::sled::SledMap::open(path.as_ref(), settings.cache_bytes)?;
-    Ok(Box::new(Embedded::over(std::sync::Arc::new(map), settings.flush_interval)?))
+    let engine = super::embedded::open_sled(path.as_ref(), settings.cache_bytes, settings.flush_interval)?;
+    Ok(Box::new(engine))
 }
 
 #[cfg(not(feature = "sled"))]

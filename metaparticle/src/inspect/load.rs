@@ -1,10 +1,9 @@
 //! Many records written in few commits, none of them over another one unless that is asked for.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::{ATTEMPTS, Inspector, kept_changing};
-use crate::engine::{RecordKey, Request, Seen, Write};
+use crate::engine::{RecordBytes, RecordKey, Request, Seen, Write};
 use crate::error::Result;
 
 /// How many records and bytes are written at once, if the engine takes so many.
@@ -26,7 +25,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Loader<'a> {
     inspector: &'a Inspector,
-    batch: Vec<(RecordKey, Arc<[u8]>)>,
+    batch: Vec<(RecordKey, RecordBytes)>,
     keys: HashSet<RecordKey>,
     bytes: usize,
     /// Whether records may be replaced that are there with other bytes.
@@ -54,7 +53,7 @@ impl Loader<'_> {
     }
 
     /// Adds a record to those that are written next.
-    pub fn add(&mut self, key: RecordKey, bytes: Arc<[u8]>) {
+    pub fn add(&mut self, key: RecordKey, bytes: RecordBytes) {
         self.bytes += key.len() + bytes.len();
         self.keys.insert(key.clone());
         self.batch.push((key, bytes));

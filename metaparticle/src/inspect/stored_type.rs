@@ -1,10 +1,8 @@
 //! A type as the store knows it: its schemas, and its records read and written by them.
 
-use std::sync::Arc;
-
 use super::key::{self, KeyType, StoredKey};
 use crate::encoding::{RecordFields, compose_record};
-use crate::engine::{KeyRange, RecordKey};
+use crate::engine::{KeyRange, RecordBytes, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::StoredField;
 use crate::schema::record::SchemaRecord;
@@ -16,7 +14,7 @@ pub struct StoredType {
     name: String,
     key_type: KeyType,
     record: SchemaRecord,
-    bytes: Arc<[u8]>,
+    bytes: RecordBytes,
 }
 
 impl StoredType {
@@ -24,7 +22,7 @@ impl StoredType {
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) or [`Incompatible`](ErrorKind::Incompatible) if they cannot be read.
-    pub fn parse(name: &str, bytes: Arc<[u8]>) -> Result<Self> {
+    pub fn parse(name: &str, bytes: RecordBytes) -> Result<Self> {
         let record = SchemaRecord::decode(&bytes).map_err(|error| error.within(format!("the schema of {name}")))?;
         let key_type = KeyType::parse(&record.key_type).ok_or_else(|| {
             let message = format!("the schema of {name}: this program knows no keys of type {}", record.key_type.escape_debug());

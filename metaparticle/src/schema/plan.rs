@@ -41,6 +41,11 @@ impl StructShape {
         Self { fields: fields.iter().map(field).collect(), old: old.iter().map(old_struct).collect() }
     }
 
+    /// Whether equal structs are surely written as equal bytes.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.fields.iter().all(|field| field.shape.is_ordered())
+    }
+
     /// The schema that the struct is written in.
     pub(super) fn stored(&self) -> Vec<StoredField> {
         let stored = |field: &FieldShape| StoredField { name: field.field.name().to_owned(), shape: field.shape.clone() };

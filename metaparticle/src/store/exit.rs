@@ -4,7 +4,9 @@
 //! thread are dropped when `main` returns and in `std::process::exit`, so one of them does the waiting.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use super::Inner;
 use crate::engine::{Answer, Stamp};
@@ -30,24 +32,28 @@ pub(super) fn remember(store: &Arc<Inner>, stamp: Stamp) {
         }
     });
     if remembered.is_err() {
-        wait(store, stamp);
+        wait(&Arc::downgrade(store), stamp);
     }
 }
 
-fn wait(store: &Inner, stamp: Stamp) {
-    if let Answer::Later(durable) = store.engine.durable(stamp) {
-        let deadline = store.clock.now().saturating_add(store.settings.retry.timeout);
-        // There is nobody left to tell; a failed store has told its other callers.
-        let _ = block_on(durable, &*store.clock, Some(deadline));
-    }
+/// Keeps the store only for a moment at a time: if others drop theirs meanwhile, they are to be those who close it.
+fn wait(store: &Weak<Inner>, stamp: Stamp) {
+    let Some((clock, timeout)) = store.upgrade().map(|store| (store.clock.clone(), store.settings.retry.timeout)) else { return };
+    let durable = poll_fn(|context| match store.upgrade() {
+        None => Poll::Ready(()),
+        Some(store) => match store.engine.durable(stamp) {
+            Answer::Later(mut durable) => durable.as_mut().poll(context).map(drop),
+            Answer::Ready(_) | Answer::Committing(_) => Poll::Ready(()),
+        },
+    });
+    // There is nobody left to tell; a failed store has told its other callers.
+    let _ = block_on(durable, &*clock, Some(clock.now().saturating_add(timeout)));
 }
 
 impl Drop for Unflushed {
     fn drop(&mut self) {
         for (store, stamp) in &self.0 {
-            if let Some(store) = store.upgrade() {
-                wait(&store, *stamp);
-            }
+            wait(store, *stamp);
         }
     }
 }

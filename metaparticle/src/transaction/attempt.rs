@@ -1,18 +1,16 @@
 //! One run of a body: what it has seen, what it wants to change, and what to undo if a nested function fails.
 
-use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::fixed::Fixed;
 use super::group::Gate;
 use super::hot_keys::Turn;
 use super::log::{Log, suspended};
+use super::places::Places;
 use super::wait::waiting;
 use crate::durability::Durability;
-use crate::encoding::{Encoded, FieldSet, FieldWriter};
+use crate::encoding::{Before, Encoded, FieldSet, FieldWriter};
 use crate::engine::{Differs, Record, RecordKey, Seen, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
@@ -26,9 +24,6 @@ pub(crate) struct Attempt {
     fixed: Fixed,
     number: u32,
     pub(super) state: RefCell<State>,
-    /// The decoded objects that handles for reading share, each with the slot's generation that it is of. They cannot leave the
-    /// thread, so they are not part of the state.
-    shared: RefCell<HashMap<usize, Shared>>,
     /// What was answered so far, for an attempt in a future.
     log: Option<Log>,
 }
@@ -36,7 +31,7 @@ pub(crate) struct Attempt {
 pub(super) struct State {
     /// The objects that were asked for; each has the same index in `seen.records`.
     pub(super) slots: Vec<Slot>,
-    index: HashMap<RecordKey, usize>,
+    places: Places,
     pub(super) seen: Seen,
     /// Results may be given away once this is durable.
     pub(super) durable_at: Stamp,
@@ -57,8 +52,6 @@ pub(super) struct State {
     /// The queues that this attempt is at the head of.
     pub(super) turn: Option<Turn>,
 }
-
-type Shared = (u32, Rc<dyn Any>);
 
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
 
@@ -107,8 +100,8 @@ pub(super) struct Slot {
     pub(super) read_existence: bool,
     /// Whether a handle for writing is out.
     pub(super) lent: bool,
-    /// Which content it has: one more with each change.
-    pub(super) generation: u32,
+    /// How many handles for reading are out.
+    readers: u32,
 }
 
 #[derive(Clone)]
@@ -144,7 +137,7 @@ impl Attempt {
     pub(super) fn new(store: Store, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Self {
         let state = State {
             slots: Vec::new(),
-            index: HashMap::new(),
+            places: Places::default(),
             seen: Seen::default(),
             durable_at: Stamp(0),
             gate: None,
@@ -157,25 +150,17 @@ impl Attempt {
             interrupted: None,
             turn,
         };
-        Self { store, fixed, number, state: RefCell::new(state), shared: RefCell::default(), log }
+        Self { store, fixed, number, state: RefCell::new(state), log }
     }
 
-    /// The decoded object that handles for reading share, if there is one.
-    pub(super) fn shared(&self, index: usize) -> Option<Rc<dyn Any>> {
-        let generation = self.state.borrow().slots[index].generation;
-        let shared = self.shared.borrow();
-        shared.get(&index).filter(|(of, _)| *of == generation).map(|(_, object)| object.clone())
+    /// A handle for reading is out.
+    pub(crate) fn hold(&self, index: usize) {
+        self.state.borrow_mut().slots[index].readers += 1;
     }
 
-    pub(super) fn set_shared(&self, index: usize, object: Rc<dyn Any>) {
-        let generation = self.state.borrow().slots[index].generation;
-        self.shared.borrow_mut().insert(index, (generation, object));
-    }
-
-    /// Whether a handle for reading is out.
-    fn is_shared(&self, index: usize) -> bool {
-        // One for the list, and one that was just taken out of it.
-        self.shared(index).is_some_and(|object| Rc::strong_count(&object) > 2)
+    /// A handle for reading is back.
+    pub(crate) fn let_go(&self, index: usize) {
+        self.state.borrow_mut().slots[index].readers -= 1;
     }
 
     /// What is left when the body has ended.
@@ -192,7 +177,7 @@ impl Attempt {
     /// Puts together again what `end` gave.
     pub(super) fn resume(ended: Ended) -> Self {
         let Ended { store, fixed, number, state, log } = ended;
-        Self { store, fixed, number, state: RefCell::new(state), shared: RefCell::default(), log: Some(log) }
+        Self { store, fixed, number, state: RefCell::new(state), log: Some(log) }
     }
 
     pub(super) fn log(&self) -> Option<&Log> {
@@ -238,8 +223,8 @@ impl Attempt {
     /// The index of the object's slot, loaded if need be.
     pub(super) fn slot<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<usize> {
         self.check()?;
-        if let Some(index) = self.state.borrow().index.get(key.record_key()) {
-            return Ok(*index);
+        if let Some(index) = self.state.borrow().index_of(key.record_key()) {
+            return Ok(index);
         }
         self.load(&[(self.info::<T>()?, key.record_key().clone())])?;
         Ok(self.state.borrow().slots.len() - 1)
@@ -250,7 +235,7 @@ impl Attempt {
         self.check()?;
         let missing: Vec<_> = {
             let state = self.state.borrow();
-            keys.iter().filter(|(_, key)| !state.index.contains_key(key)).cloned().collect()
+            keys.iter().filter(|(_, key)| state.index_of(key).is_none()).cloned().collect()
         };
         if missing.is_empty() {
             return Ok(());
@@ -315,7 +300,7 @@ impl Attempt {
         let state = self.state.borrow();
         let keys: Vec<RecordKey> = differs.records.iter().map(|(key, _)| key.clone()).collect();
         let mut objects: Vec<String> =
-            keys.iter().filter_map(|key| Some(state.slots[*state.index.get(key)?].info.object(key))).collect();
+            keys.iter().filter_map(|key| Some(state.slots[state.index_of(key)?].info.object(key))).collect();
         if !differs.ranges.is_empty() {
             objects.push("the objects in a range of keys".to_owned());
         }
@@ -367,7 +352,7 @@ impl Attempt {
     }
 
     /// Encodes without holding the state: serde code of the user's runs in it.
-    pub(crate) fn encode<T: Persistent>(object: &T, before: Option<Encoded>) -> Result<(Encoded, FieldSet)> {
+    pub(crate) fn encode<T: Persistent>(object: &T, before: Before) -> Result<(Encoded, FieldSet)> {
         let mut writer = FieldWriter::new(T::FIELDS, before);
         object.encode(&mut writer)?;
         Ok(writer.finish())
@@ -376,7 +361,7 @@ impl Attempt {
     pub(crate) fn insert<T: Persistent>(&self, key: &ObjectKey<T>, object: &T) -> Result<()> {
         let index = self.slot(key)?;
         self.check_free(index, key, "replaced")?;
-        let (fields, _) = Self::encode(object, None).map_err(|error| self.within(key, error))?;
+        let (fields, _) = Self::encode(object, Before::Nothing).map_err(|error| self.within(key, error))?;
         let all = FieldSet::ALL;
         // In place of a record, fields that only a newer program knows stay; after a removal, nothing does.
         let whole = match &self.state.borrow().slots[index] {
@@ -425,7 +410,7 @@ impl Attempt {
     pub(super) fn check_free<T: Persistent>(&self, index: usize, key: &ObjectKey<T>, verb: &str) -> Result<()> {
         let (lent, shared) = {
             let slot = &self.state.borrow().slots[index];
-            (slot.lent, self.is_shared(index))
+            (slot.lent, slot.readers > 0)
         };
         if !lent && !shared {
             return Ok(());
@@ -463,8 +448,8 @@ impl Conflict {
 impl State {
     pub(super) fn add(&mut self, info: Arc<TypeInfo>, key: RecordKey, record: Option<Record>) -> usize {
         let index = self.slots.len();
-        self.index.insert(key.clone(), index);
         self.seen.records.push((key, record.as_ref().map(|record| record.version)));
+        self.places.add(&self.seen.records);
         self.slots.push(Slot {
             info,
             base: record,
@@ -472,19 +457,18 @@ impl State {
             read_fields: FieldSet::NONE,
             read_existence: false,
             lent: false,
-            generation: 0,
+            readers: 0,
         });
         index
     }
 
     pub(super) fn index_of(&self, key: &RecordKey) -> Option<usize> {
-        self.index.get(key).copied()
+        self.places.get(&self.seen.records, key)
     }
 
     pub(super) fn set_current(&mut self, index: usize, current: Current) {
         let slot = &mut self.slots[index];
         let before = std::mem::replace(&mut slot.current, current);
-        slot.generation += 1;
         self.undo.push((index, before));
     }
 

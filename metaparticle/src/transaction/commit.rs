@@ -1,13 +1,12 @@
 //! The end of an attempt: what it writes, whether that may be committed, and the rebase onto records that others have changed.
 
-use std::sync::Arc;
-
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
 use crate::encoding::FieldSet;
-use crate::engine::{Answer, CommitId, Engine, Record, RecordKey, Reply, Request, Stamp, Write};
+use crate::engine::{Answer, CommitId, Engine, Record, RecordBytes, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 use crate::store::Waiter;
 
 /// How often a commit is rebased before it counts as a conflict, so that it cannot lose for ever.
@@ -92,7 +91,7 @@ impl Attempt {
     }
 
     fn send(&self, write: &[Write]) -> Result<Sent> {
-        let id = CommitId(self.store.random_id());
+        let id = CommitId(random::id());
         {
             let state = self.state.borrow();
             let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
@@ -163,7 +162,7 @@ impl Attempt {
     }
 
     /// The changed record's bytes; `None` if they are what the engine has.
-    fn changed_record(&self, slot: &Slot, change: &Change, rebased: bool) -> Result<Option<Arc<[u8]>>> {
+    fn changed_record(&self, slot: &Slot, change: &Change, rebased: bool) -> Result<Option<RecordBytes>> {
         let engine = self.store.engine();
         let waiter = self.waiter();
         let base = slot.base.as_ref().map(|record| &*record.bytes);

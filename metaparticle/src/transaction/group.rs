@@ -18,8 +18,9 @@ use futures_util::future::Shared;
 use super::log::wait;
 use super::pace::{Pace, wait_of_loser};
 use crate::durability::Durability;
-use crate::engine::{CommitId, Differs, Record, RecordKey, Request, Seen, Version, Write};
+use crate::engine::{CommitId, Differs, Record, RecordBytes, RecordKey, Request, Seen, Version, Write};
 use crate::error::Error;
+use crate::random;
 use crate::store::Store;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
@@ -147,7 +148,7 @@ impl Groups {
         let ((key, version), write) = (&seen.records[0], &write[0]);
         let mut groups = self.newest.lock();
         let newest = groups.get(key).and_then(|newest| newest.group.upgrade());
-        let id = CommitId(store.random_id());
+        let id = CommitId(random::id());
         if let Some(newest) = &newest {
             let mut content = newest.content.lock();
             if newest.is_failing() {
@@ -294,7 +295,7 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
     let round = store.clock().now().saturating_sub(start);
     if !reply.differs.is_empty() {
         has_failed.store(true, Ordering::Release);
-        store.clock().delay(store.random_below(wait_of_loser(round))).await;
+        store.clock().delay(random::below(wait_of_loser(round))).await;
         let keys = [write.key.clone()];
         let request = Request { compare: Seen::NOTHING, read: &keys, write: &[], ..request };
         let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
@@ -305,7 +306,7 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
     let is_kept = content.record.as_ref().is_none_or(|record| record.bytes.len() <= KEPT.1);
     let version = reply.version.filter(|_| content.record.is_some());
     if let (Some(record), false) = (&mut content.record, is_kept) {
-        record.bytes = Arc::default();
+        record.bytes = RecordBytes::default();
     }
     Ok(Left { version, pace: pace.won(round, store.clock().now()), is_kept })
 }

@@ -1,32 +1,45 @@
 //! Giving objects into the body's hands, and taking them back.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Current, Doom};
-use crate::encoding::{Encoded, FieldReader, FieldSet, Source};
+use crate::encoding::{Before, Encoded, FieldReader, FieldSet, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
-use crate::object::Tracked;
+use crate::object::{Ref, Tracked};
 use crate::persistent::Persistent;
 
 impl Attempt {
-    /// The object, for reading. All handles for reading share one.
-    pub(crate) fn share<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Rc<T>> {
+    /// The object, for reading.
+    pub(crate) fn share<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Ref<'_, T>> {
         let index = self.slot(key)?;
-        let lent = {
+        let (lent, bytes) = {
             let slot = &mut self.state.borrow_mut().slots[index];
             slot.read_existence = true;
             slot.read_fields = FieldSet::ALL;
-            slot.lent
+            let base = slot.base.as_ref().filter(|_| matches!(slot.current, Current::Base));
+            (slot.lent, base.map(|record| record.bytes.clone()))
         };
-        if !lent && let Some(Ok(object)) = self.shared(index).map(Rc::downcast::<T>) {
-            return Ok(object);
+        if lent {
+            self.check_free(index, key, "read")?;
         }
-        self.check_free(index, key, "read")?;
-        let object = Rc::new(self.decode(index, key)?);
-        self.set_shared(index, object.clone());
-        Ok(object)
+        // Decoded once for all transactions that read this state of it.
+        let kept = T::sharing().and_then(|sharing| Some((sharing, bytes?)));
+        let object = match &kept {
+            Some((sharing, bytes)) => bytes.object().and_then(|object| sharing.find(object)),
+            None => None,
+        };
+        let object = match object {
+            Some(object) => object,
+            None => {
+                let object = Arc::new(self.decode(index, key)?);
+                if let Some((sharing, bytes)) = kept {
+                    bytes.keep(sharing.keep(object.clone()));
+                }
+                object
+            }
+        };
+        Ok(Ref::new(self, index, object))
     }
 
     /// The object, for reading and writing. It comes back when the handle is dropped.
@@ -37,8 +50,9 @@ impl Attempt {
         let object = self.decode(index, key)?;
         let slot = &mut self.state.borrow_mut().slots[index];
         slot.lent = true;
-        slot.generation += 1;
-        Ok(Tracked::new(self, index, object))
+        // Of equal objects, a `HashMap` in one does not come out in the order that it went in.
+        let needs_before = !slot.info.is_ordered() || matches!(slot.current, Current::Removed) || slot.base.is_none();
+        Ok(Tracked::new(self, index, object, needs_before))
     }
 
     /// Decodes without holding the state: serde code of the user's runs in it.
@@ -60,12 +74,28 @@ impl Attempt {
         decoded.map_err(|error| error.within(info.object(key.record_key())))
     }
 
-    /// Takes an object back. `before`: its fields before the first change, if it may have been changed.
-    pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: &T, tracked: Taken) {
-        let encoded = match tracked.before {
-            Some(before) if !tracked.interrupted => Some(Self::encode(object, Some(before))),
-            _ => None,
+    /// What an object's fields are before it is changed, where its record tells.
+    fn before(&self, index: usize) -> Result<Before> {
+        let (info, base, current) = {
+            let slot = &self.state.borrow().slots[index];
+            (slot.info.clone(), slot.base.clone(), slot.current.clone())
         };
+        Ok(match (current, base) {
+            (Current::Changed(change), _) => Before::Fields(change.fields),
+            (Current::Base, Some(record)) => {
+                let schema = info.read(&record.bytes, self.store.engine(), &self.waiter())?.schema;
+                Before::Record(record.bytes, schema)
+            }
+            (Current::Removed, _) | (Current::Base, None) => Before::Nothing,
+        })
+    }
+
+    /// Takes an object back.
+    pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: &T, tracked: Taken) {
+        let encoded = (tracked.is_changed && !tracked.interrupted).then(|| {
+            let before = tracked.before.map_or_else(|| self.before(index), |before| Ok(Before::Fields(before.into())));
+            Self::encode(object, before?)
+        });
         let mut state = self.state.borrow_mut();
         let key = state.seen.records[index].0.clone();
         let slot = &mut state.slots[index];
@@ -94,7 +124,9 @@ impl Attempt {
 
 /// What a handle knows when it comes back.
 pub(crate) struct Taken {
-    /// The fields before the first change; `None` if nothing was changed.
+    /// Whether it may have been changed.
+    pub(crate) is_changed: bool,
+    /// The fields before the first change, where its record does not tell.
     pub(crate) before: Option<Encoded>,
     pub(crate) read: FieldSet,
     pub(crate) assigned: FieldSet,

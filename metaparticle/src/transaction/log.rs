@@ -14,6 +14,7 @@ use crate::engine::{
     Answer, CommitId, Differs, Engine, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 use crate::store::Store;
 
 /// A call of the engine that could not be answered at once.
@@ -145,7 +146,7 @@ impl Log {
 
     /// Something on its own, if it was answered or is now.
     pub(crate) fn alone(&self, engine: &dyn Engine, compare: &Seen, read: &[RecordKey], write: &[Write]) -> Result<Reply> {
-        let id = CommitId(fastrand::u128(..));
+        let id = CommitId(random::id());
         let call = Call::Alone { compare: compare.clone(), read: read.to_vec(), write: write.to_vec(), id };
         let take = || {
             let alone = &mut self.content.borrow_mut().alone;

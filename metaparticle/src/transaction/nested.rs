@@ -38,7 +38,6 @@ impl Drop for Nested<'_> {
         }
         for (index, before) in state.undo.drain(self.undo..).rev() {
             state.slots[index].current = before;
-            state.slots[index].generation += 1;
         }
         state.effects.truncate(self.effects);
         // What the panic cut short is undone now.

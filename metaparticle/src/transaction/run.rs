@@ -17,6 +17,7 @@ use super::outcome::Outcome;
 use super::wait::{Wait, late_after_wait};
 use crate::engine::RecordKey;
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 use crate::store::Store;
 
 /// Which part of its timeout a transaction waits for its turn at most. Without a bound, one slow body would hold up everybody
@@ -89,7 +90,7 @@ impl<'a> Transaction<'a> {
         let fixed = Fixed {
             name: options.name.unwrap_or("a transaction"),
             now: store.clock().system_time(),
-            seed: store.random_seed(),
+            seed: random::seed(),
             deadline: store.clock().now().saturating_add(retry.timeout),
             courtesy: retry.timeout / COURTESY,
             durability: options.durability.unwrap_or(settings.durability),
@@ -151,7 +152,7 @@ impl<'a> Transaction<'a> {
         self.last_conflict = Some(conflict);
         let calm = self.last_wait.as_ref().map_or(0, |(attempts, _)| attempts - 1);
         let bound = self.retry.backoff_bound(number - calm);
-        Ok(if bound.is_zero() { bound } else { self.store.random_below(bound).min(left) })
+        Ok(if bound.is_zero() { bound } else { random::below(bound).min(left) })
     }
 
     /// A transaction that ran out of time after a conflict failed because of the conflict; after a wait, because it has waited.

@@ -24,6 +24,7 @@ use super::run::{Next, Panic, Transaction, judge, run_body, run_nested, running}
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 use crate::store::{Store, unconfirmed_commit};
 
 /// Runs `body` as a transaction of `store`, without blocking the thread.
@@ -297,7 +298,7 @@ impl AsyncAttempt<'_> {
 
     /// As `Attempt::send`.
     async fn send(&self, mut ended: Ended, write: &[Write]) -> Result<(Ended, Sent)> {
-        let id = CommitId(self.store.random_id());
+        let id = CommitId(random::id());
         if is_of_one_object(&ended.state.seen, write) {
             let at_once = match self.store.engine().execute(self.request(&ended.state.seen, write, id)) {
                 Answer::Ready(reply) => Some(reply?),

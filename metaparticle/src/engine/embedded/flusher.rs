@@ -1,36 +1,66 @@
-//! The one thread that writes to disk.
+//! The one thread that writes to the log.
 
 use std::sync::Arc;
 
 use super::Shared;
-use super::map::OrderedMap;
+use super::follower::Follower;
+use super::map::{Log, OrderedMap};
 use super::queue::flusher_ended;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::thread;
 
-/// Starts the flusher. It ends when the queue is stopped and empty, or at the first failure.
-pub(super) fn start(shared: Arc<Shared>, map: Arc<dyn OrderedMap>) -> Result<thread::JoinHandle<()>> {
+/// The map is brought up to date when the log has so much that it does not have.
+const FOLLOWED_BYTES: u64 = 16 << 20;
+/// So much is in the log at most, while the map is slower than it.
+const LOG_BYTES: u64 = 4 * FOLLOWED_BYTES;
+
+/// Starts the flusher, where the map has everything up to commit `applied`. It ends when the queue is stopped and all is written, or at the first failure.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    log: impl Log,
+    map: Arc<dyn OrderedMap>,
+    applied: u64,
+) -> Result<thread::JoinHandle<()>> {
+    let follower = Follower::start(shared.clone(), map, applied)?;
     let run = move || {
-        let stopper = FailOnExit(&shared);
-        while let Some(group) = shared.queue.next_group() {
-            if let Err(error) = map.apply(&group) {
-                shared.queue.fail(error);
-                break;
-            }
-            // Evicted before anybody is told, so that what is told durable costs no memory any more.
-            shared.table.write().evict(group.changes.iter().map(|(key, _)| key), group.last_commit);
-            shared.queue.set_durable(group.last_commit);
+        let _stopper = FailOnExit(&shared);
+        if let Err(error) = flush(&shared, log, &follower) {
+            shared.queue.fail(error);
         }
-        drop(stopper);
+        follower.stop();
     };
-    thread::Builder::new()
-        .name("metaparticle-flusher".to_owned())
-        .spawn(run)
-        .map_err(|error| Error::with_source(ErrorKind::Engine, "the thread that writes to disk could not be started", error))
+    thread::Builder::new().name("metaparticle-flusher".to_owned()).spawn(run).map_err(not_started)
 }
 
-/// Whatever ends the flusher, nobody waits for it in vain.
-struct FailOnExit<'a>(&'a Shared);
+fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> {
+    while shared.queue.wait_for_work() {
+        let group = {
+            let mut table = shared.table.write();
+            shared.queue.taken();
+            table.take_group()
+        };
+        log.append(&group)?;
+        shared.queue.set_durable(group.last_commit);
+        follower.add(group);
+        if log.bytes() >= FOLLOWED_BYTES {
+            log.release(follower.has_come_to())?;
+        }
+        if log.bytes() >= FOLLOWED_BYTES {
+            follower.hurry();
+        }
+        if log.bytes() >= LOG_BYTES {
+            log.release(follower.wait()?)?;
+        }
+    }
+    log.release(follower.wait()?)
+}
+
+pub(super) fn not_started(error: std::io::Error) -> Error {
+    Error::with_source(ErrorKind::Engine, "the thread that writes to disk could not be started", error)
+}
+
+/// Whatever ends a thread that writes, nobody waits for it in vain.
+pub(super) struct FailOnExit<'a>(pub(super) &'a Shared);
 
 impl Drop for FailOnExit<'_> {
     fn drop(&mut self) {

@@ -1,14 +1,13 @@
-//! The ordered map behind the commit pipeline: what an embedded key-value store must be able to do.
+//! What stands behind the commit pipeline: a log, which makes commits last, and an ordered map, which follows it.
 //!
-//! One thread, the flusher, calls `apply`; any thread calls `get` and `range`.
-
-use std::sync::Arc;
+//! One thread, the flusher, works with the log; another one, the follower, calls the map's `apply`; any thread calls `get` and
+//! `range`.
 
 use crate::Result;
 use crate::engine::{KeyRange, Limits, Record, RecordKey};
 
 /// Changes of one or more whole commits, merged: each key once, with its newest state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
     /// Each changed key with its new record, or `None` where it was removed.
     pub(crate) changes: Vec<(RecordKey, Option<Record>)>,
@@ -18,6 +17,18 @@ pub(crate) struct Group {
 
 /// A key in the map, with its record if that was wanted.
 pub(crate) type Found = (RecordKey, Option<Record>);
+
+/// What makes commits last.
+pub(crate) trait Log: Send + 'static {
+    /// Writes a group, all or nothing, and returns when it survives a power cut.
+    fn append(&mut self, group: &Group) -> Result<()>;
+
+    /// Forgets groups up to this commit: the map has them.
+    fn release(&mut self, commit: u64) -> Result<()>;
+
+    /// Bytes that were appended and not released yet.
+    fn bytes(&self) -> u64;
+}
 
 /// An ordered map on disk.
 pub(crate) trait OrderedMap: Send + Sync + 'static {
@@ -29,17 +40,21 @@ pub(crate) trait OrderedMap: Send + Sync + 'static {
     /// being changed by `apply`.
     fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>>;
 
-    /// Makes the group's changes and its commit number durable, all or none, and returns when they survive a power cut.
+    /// Makes the changes and the commit number durable, all or none, and returns when they survive a power cut. What a group
+    /// is too large for comes in several, of which the last has the newest commit's number.
     fn apply(&self, group: &Group) -> Result<()>;
 
     /// The number of the newest commit applied, as found at opening.
     fn last_commit(&self) -> u64;
 
-    /// What it can take. A group is never larger than `commit_bytes`.
+    /// What it can take. What it applies at once is never larger than `commit_bytes`.
     fn limits(&self) -> Limits;
 }
 
-/// Bytes as the limits count them.
-pub(crate) fn change_bytes(key: &[u8], bytes: Option<&Arc<[u8]>>) -> usize {
-    key.len() + bytes.map_or(0, |bytes| bytes.len())
+/// What a change takes in a log beside its key and record.
+const CHANGE_BYTES: usize = 32;
+
+/// About how many bytes are written for a change.
+pub(crate) fn change_bytes(key: &[u8], bytes: Option<&[u8]>) -> usize {
+    CHANGE_BYTES + key.len() + bytes.map_or(0, <[u8]>::len)
 }

@@ -1,34 +1,22 @@
-//! The commits that are visible and not yet on disk, in order, and everybody who waits for them.
+//! How far the disk has come, how much is waiting for it, and everybody who waits for either.
 
-use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::map::{Group, change_bytes};
-use super::table::Change;
-use crate::engine::{Record, Version};
+use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering};
 
-/// Committers wait while more than this is queued, so that they cannot run ahead of the disk without bound.
-const QUEUE_BYTES: usize = 4 << 20;
-const QUEUE_COMMITS: usize = 1 << 16;
-/// A group is closed before it would exceed this: sled must not have more unsynced than fits well into one of its segments.
-const GROUP_BYTES: usize = 256 << 10;
-
-struct Commit {
-    number: u64,
-    changes: Vec<Change>,
-    bytes: usize,
-    queued_at: Instant,
-}
+/// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
+/// commit more, is one group, which the log must take.
+const UNWRITTEN_BYTES: u64 = 4 << 20;
+/// When so much is unwritten, it is written before its time.
+const GROUP_BYTES: u64 = UNWRITTEN_BYTES / 2;
 
 #[derive(Default)]
 struct State {
-    commits: VecDeque<Commit>,
-    /// Of what is queued and of the group that is being written.
-    bytes: usize,
-    writing_bytes: usize,
+    /// Since when something is unwritten.
+    since: Option<Instant>,
     /// The newest commit that somebody waits for.
     awaited: u64,
     stopping: bool,
@@ -40,6 +28,8 @@ pub(super) struct CommitQueue {
     state: Mutex<State>,
     /// Tells the flusher that there may be something to do.
     work: Condvar,
+    /// Bytes of commits that no group was made of yet; changed under the table's lock.
+    unwritten: AtomicU64,
     durable: AtomicU64,
     /// Why the store has stopped, if it has.
     failed: OnceLock<Error>,
@@ -52,6 +42,7 @@ impl CommitQueue {
         Self {
             state: Mutex::default(),
             work: Condvar::new(),
+            unwritten: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
             failed: OnceLock::new(),
             flush_interval,
@@ -64,13 +55,14 @@ impl CommitQueue {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.has_room_now(&self.state.lock())
+        // A failed queue has room, so that who waits comes to hear of the failure.
+        self.unwritten.load(Ordering::Acquire) < UNWRITTEN_BYTES || self.failed.get().is_some()
     }
 
     /// Ready when there is room, or never will be.
     pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
-        if self.has_room_now(&state) {
+        if self.has_room() {
             return Poll::Ready(());
         }
         state.waiting_for_room.push(context.waker().clone());
@@ -79,14 +71,15 @@ impl CommitQueue {
         Poll::Pending
     }
 
-    /// Adds a commit. Called under the table's lock, so that the order here is the order of the numbers.
-    pub(super) fn push(&self, number: u64, changes: Vec<Change>) {
-        let bytes = changes.iter().map(|change| change_bytes(&change.key, change.bytes.as_ref())).sum();
-        let mut state = self.state.lock();
-        state.bytes += bytes;
-        state.commits.push_back(Commit { number, changes, bytes, queued_at: Instant::now() });
+    /// Notes a commit. Called under the table's lock, where groups are taken too.
+    pub(super) fn add(&self, published: &Published) {
+        let unwritten = published.unwritten as u64;
+        let before = self.unwritten.swap(unwritten, Ordering::AcqRel);
+        if published.is_first {
+            self.state.lock().since.get_or_insert_with(Instant::now);
+        }
         // Otherwise the flusher is awake, or somebody will ask for the disk and wake it.
-        if state.commits.len() == 1 {
+        if published.is_first || (before < GROUP_BYTES && unwritten >= GROUP_BYTES) {
             self.work.notify_one();
         }
     }
@@ -112,41 +105,48 @@ impl CommitQueue {
         Poll::Pending
     }
 
-    /// Waits for the next commits to write, merged into one group; `None` when the engine ends and all are written.
-    pub(super) fn next_group(&self) -> Option<Group> {
+    /// Waits until a group is to be written; whether there may be another one.
+    pub(super) fn wait_for_work(&self) -> bool {
         let mut state = self.state.lock();
         loop {
-            let Some(first) = state.commits.front() else {
+            let Some(since) = state.since else {
                 if state.stopping {
-                    return None;
+                    return false;
                 }
                 self.work.wait(&mut state);
                 continue;
             };
-            let age = first.queued_at.elapsed();
             let due = state.stopping
-                || state.awaited >= first.number
+                || state.awaited > self.durable.load(Ordering::Acquire)
                 || !state.waiting_for_room.is_empty()
-                || state.bytes >= GROUP_BYTES;
+                || self.unwritten.load(Ordering::Acquire) >= GROUP_BYTES;
+            let age = since.elapsed();
             if due || age >= self.flush_interval {
-                return Some(state.take_group());
+                return true;
             }
             self.work.wait_for(&mut state, self.flush_interval - age);
         }
+    }
+
+    /// A group is made of all that is unwritten. Called under the table's lock.
+    pub(super) fn taken(&self) {
+        self.unwritten.store(0, Ordering::Release);
+        let mut state = self.state.lock();
+        state.since = None;
+        let room = std::mem::take(&mut state.waiting_for_room);
+        drop(state);
+        room.into_iter().for_each(Waker::wake);
     }
 
     /// Everything up to `number` is on disk.
     pub(super) fn set_durable(&self, number: u64) {
         let mut state = self.state.lock();
         self.durable.store(number, Ordering::Release);
-        state.bytes -= state.writing_bytes;
-        state.writing_bytes = 0;
         let (done, waiting) =
             std::mem::take(&mut state.waiting_for_disk).into_iter().partition(|(waits_for, _)| *waits_for <= number);
         state.waiting_for_disk = waiting;
-        let room = if self.has_room_now(&state) { std::mem::take(&mut state.waiting_for_room) } else { Vec::new() };
         drop(state);
-        wake_all(done, room);
+        wake_all(done, Vec::new());
     }
 
     /// The store stops: everybody who waits, and everybody who comes, is told `error`.
@@ -154,44 +154,16 @@ impl CommitQueue {
         let mut state = self.state.lock();
         // Only the first failure is told.
         let _ = self.failed.set(error);
-        state.commits.clear();
         let done = std::mem::take(&mut state.waiting_for_disk);
         let room = std::mem::take(&mut state.waiting_for_room);
         drop(state);
         wake_all(done, room);
     }
 
-    fn has_room_now(&self, state: &State) -> bool {
-        // A failed queue has room, so that who waits comes to hear of the failure.
-        self.failed.get().is_some() || (state.bytes < QUEUE_BYTES && state.commits.len() < QUEUE_COMMITS)
-    }
-
-    /// Lets `next_group` end once everything is written.
+    /// Lets `wait_for_work` end once everything is written.
     pub(super) fn stop(&self) {
         self.state.lock().stopping = true;
         self.work.notify_one();
-    }
-}
-
-impl State {
-    /// Whole commits from the front, one at least, each key once in its newest state.
-    fn take_group(&mut self) -> Group {
-        let mut newest: HashMap<_, Option<Record>> = HashMap::new();
-        let (mut taken, mut last_commit) = (0, 0);
-        while let Some(commit) = self.commits.front() {
-            if taken > 0 && taken + commit.bytes > GROUP_BYTES {
-                break;
-            }
-            let Some(commit) = self.commits.pop_front() else { break };
-            taken += commit.bytes;
-            last_commit = commit.number;
-            for change in commit.changes {
-                let version = Version::new(commit.number.into());
-                newest.insert(change.key, change.bytes.map(|bytes| Record { version, bytes }));
-            }
-        }
-        self.writing_bytes = taken;
-        Group { changes: newest.into_iter().collect(), last_commit }
     }
 }
 

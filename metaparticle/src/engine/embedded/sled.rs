@@ -17,8 +17,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use self::entry::{HEADS, Head, STATE_KEY, State, head_key, piece_key, record_key, split};
-use self::folder::{Folder, Stage, io_error};
+use self::folder::{Folder, Stage};
 use self::guard::{LastHandle, guarded};
+use super::files::io_error;
+use super::journal::Journal;
 use super::map::{Found, Group, OrderedMap};
 use crate::engine::{KeyRange, Limits, Record, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,12 +62,26 @@ impl SledMap {
         let tree: ::sled::Tree = (*db).clone();
         let file = File::open(folder.sled_path().join("db")).map_err(|error| io_error(path, "its file is missing", error))?;
         let state = Self::recover_state(path, &tree, &folder)?;
+        // Before the store counts as made: from then on, a journal that is missing is a loss.
+        if folder.mark().stage == Stage::BeingMade {
+            Journal::make(&folder.journal_path(), state.store_id)?;
+        }
         let last_commit = state.last_commit;
         let writer = Mutex::new(Writer { folder, state, failed: None });
         let map = Self { tree, db, _last: last, file, path: path.to_owned(), writer, last_commit };
         // An opening that has failed is not ended properly, and that of a new store has not made one.
         map.finish_opening(state).inspect_err(|error| map.writer.lock().failed = Some(error.clone()))?;
         Ok(map)
+    }
+
+    /// Where the journal in front of it is.
+    pub(super) fn journal_path(&self) -> PathBuf {
+        self.writer.lock().folder.journal_path()
+    }
+
+    /// Whose files these are.
+    pub(super) fn store_id(&self) -> u128 {
+        self.writer.lock().state.store_id
     }
 
     /// What sled has, if it fits to the mark.

@@ -1,11 +1,14 @@
-//! The truth about versions: the records that are not yet on disk, in front of the map that has all others.
+//! The truth about versions: the records that the map may not have yet, in front of the map that has all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::map::{Found, OrderedMap};
+use foldhash::fast::RandomState;
+
+use super::cache::RecordCache;
+use super::map::{Found as InMap, Group, OrderedMap, change_bytes};
 use crate::Result;
-use crate::engine::{Differs, KeyRange, Page, Record, RecordKey, Reply, Request, Seen, Stamp, Version};
+use crate::engine::{Differs, KeyRange, Page, Record, RecordBytes, RecordKey, Reply, Request, Seen, Stamp, Version};
 
 /// How many keys are read from the map at once.
 const PART: usize = 32;
@@ -14,9 +17,9 @@ const PAGE_BYTES: usize = 1 << 20;
 
 /// One key's part of a commit.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub(super) key: RecordKey,
-    pub(super) bytes: Option<Arc<[u8]>>,
+pub(super) struct Change<'a> {
+    pub(super) key: &'a RecordKey,
+    pub(super) bytes: &'a Option<RecordBytes>,
     /// Whether the key may come into being or go, which changes what a scan sees.
     pub(super) structural: bool,
 }
@@ -24,7 +27,7 @@ pub(super) struct Change {
 /// A record, or its removal, that the map may not have yet.
 struct Entry {
     commit: u64,
-    bytes: Option<Arc<[u8]>>,
+    bytes: Option<RecordBytes>,
 }
 
 impl Entry {
@@ -34,38 +37,73 @@ impl Entry {
     }
 }
 
-/// All current records. Without a map, `entries` has every record; with one, those of commits that are not yet durable.
+/// A commit that was made current.
+pub(super) struct Published {
+    pub(super) number: u64,
+    /// Whether everything before it was taken to be written already.
+    pub(super) is_first: bool,
+    /// Bytes that are to be written, all commits together.
+    pub(super) unwritten: usize,
+}
+
+/// All current records. Without a map, `entries` has every record; with one, those that are not in it yet.
 pub(super) struct Table {
     map: Option<Arc<dyn OrderedMap>>,
-    entries: BTreeMap<RecordKey, Entry>,
+    cache: RecordCache,
+    entries: HashMap<RecordKey, Entry, RandomState>,
+    /// Keys of `entries` that the map may not have at all: what it takes to find them in order.
+    new: BTreeSet<RecordKey>,
+    /// Keys that were changed since the last group was taken, each once.
+    changed: Vec<RecordKey>,
+    unwritten: usize,
     /// The newest commit's number.
     last: u64,
+    /// The newest commit of the last group.
+    taken: u64,
     /// The newest commit that may have added or removed a key.
     last_structural: u64,
 }
 
 impl Table {
-    pub(super) fn new(map: Option<Arc<dyn OrderedMap>>, last: u64) -> Self {
-        Self { map, entries: BTreeMap::new(), last, last_structural: last }
+    pub(super) fn new(map: Option<Arc<dyn OrderedMap>>, cache: RecordCache, last: u64) -> Self {
+        Self {
+            map,
+            cache,
+            entries: HashMap::default(),
+            new: BTreeSet::new(),
+            changed: Vec::new(),
+            unwritten: 0,
+            last,
+            taken: last,
+            last_structural: last,
+        }
     }
 
     pub(super) fn has_map(&self) -> bool {
         self.map.is_some()
     }
 
-    fn record(&self, key: &[u8]) -> Result<Option<Record>> {
-        match (self.entries.get(key), &self.map) {
-            (Some(entry), _) => Ok(entry.record()),
-            (None, Some(map)) => map.get(key),
-            (None, None) => Ok(None),
+    fn record(&self, key: &RecordKey) -> Result<Option<Record>> {
+        if let Some(entry) = self.entries.get(key) {
+            return Ok(entry.record());
         }
+        let Some(map) = &self.map else { return Ok(None) };
+        if let Some(record) = self.cache.get(key) {
+            return Ok(Some(record));
+        }
+        let record = map.get(key)?;
+        // Under the table's lock: nobody changes the key between the reading and the keeping.
+        if record.is_some() {
+            self.cache.put(key, record.as_ref());
+        }
+        Ok(record)
     }
 
     /// The commit that a result based on `key` has to wait for.
-    fn durable_at(&self, key: &[u8]) -> u64 {
-        match (&self.map, self.entries.get(key)) {
-            (Some(_), Some(entry)) => entry.commit,
-            _ => 0,
+    fn durable_at(&self, key: &RecordKey) -> u64 {
+        match &self.map {
+            Some(_) => self.entries.get(key).map_or(0, |entry| entry.commit),
+            None => 0,
         }
     }
 
@@ -88,8 +126,8 @@ impl Table {
         }
         for (index, seen) in seen.ranges.iter().enumerate() {
             // One more than was seen, to notice an additional key at the end.
-            let (found, _) = self.find(&seen.range, seen.keys.len() + 1, false)?;
-            if !found.iter().map(|(key, _)| key).eq(&seen.keys) {
+            let found = self.find(&seen.range, seen.keys.len() + 1, false)?;
+            if !found.records.iter().map(|(key, _)| key).eq(&seen.keys) {
                 differs.ranges.push(index);
             }
         }
@@ -109,27 +147,64 @@ impl Table {
     /// Numbers go on from the newest commit on disk, over removals and reopening, so no version is used twice for a key. Those
     /// of commits that a crash or a failed disk has lost are given again, and nobody can hold them: versions are known to
     /// attempts only, an attempt keeps its engine alive, and there is no other engine on the folder until it has ended.
-    pub(super) fn publish(&mut self, changes: &[Change]) -> u64 {
+    pub(super) fn publish(&mut self, changes: &[Change<'_>]) -> Published {
+        let is_first = self.changed.is_empty();
         self.last += 1;
         for Change { key, bytes, structural } in changes {
             if *structural {
                 self.last_structural = self.last;
             }
             if bytes.is_none() && self.map.is_none() {
-                self.entries.remove(&**key);
+                self.new.remove(*key);
+                self.entries.remove(*key);
             } else {
-                self.entries.insert(key.clone(), Entry { commit: self.last, bytes: bytes.clone() });
+                self.change(key, bytes, *structural);
             }
         }
-        self.last
+        Published { number: self.last, is_first, unwritten: self.unwritten }
     }
 
-    /// Forgets what the map has by now: the entries of `keys` up to commit `durable`.
-    pub(super) fn evict<'a>(&mut self, keys: impl Iterator<Item = &'a RecordKey>, durable: u64) {
-        for key in keys {
-            if self.entries.get(&**key).is_some_and(|entry| entry.commit <= durable) {
-                self.entries.remove(&**key);
+    fn change(&mut self, key: &RecordKey, bytes: &Option<RecordBytes>, structural: bool) {
+        if structural && bytes.is_some() {
+            self.new.insert(key.clone());
+        }
+        let entry = Entry { commit: self.last, bytes: bytes.clone() };
+        let before = match self.entries.get_mut(key) {
+            Some(before) => Some(std::mem::replace(before, entry)),
+            None => self.entries.insert(key.clone(), entry),
+        };
+        if self.map.is_none() {
+            return;
+        }
+        self.unwritten += change_bytes(key, bytes.as_deref());
+        match before.filter(|before| before.commit > self.taken) {
+            // Nobody will ever read what was to be written before.
+            Some(before) => self.unwritten -= change_bytes(key, before.bytes.as_deref()),
+            None => self.changed.push(key.clone()),
+        }
+    }
+
+    /// What has changed since the last group was taken.
+    pub(super) fn take_group(&mut self) -> Group {
+        self.taken = self.last;
+        self.unwritten = 0;
+        let changes = std::mem::take(&mut self.changed).into_iter();
+        let changes = changes.map(|key| {
+            let record = self.entries.get(&key).and_then(Entry::record);
+            (key, record)
+        });
+        Group { changes: changes.collect(), last_commit: self.last }
+    }
+
+    /// Forgets what the map has by now: all that has not changed since commit `up_to`.
+    pub(super) fn evict(&mut self, applied: &[InMap], up_to: u64) {
+        for (key, record) in applied {
+            if self.entries.get(key).is_some_and(|entry| entry.commit <= up_to) {
+                self.entries.remove(key);
+                self.new.remove(key);
             }
+            // Also where there is a newer state: what was kept before is not what the map has now.
+            self.cache.put(key, record.as_ref());
         }
     }
 
@@ -138,60 +213,75 @@ impl Table {
         if !differs.is_empty() {
             return Ok(Page { records: Vec::new(), range: range.clone(), differs, stamp, durable_at: Stamp(0) });
         }
-        let (found, range) = self.find(range, limit, true)?;
-        let records = found.into_iter().filter_map(|(key, record)| Some((key, record?))).collect();
-        // Removals count too: the result says that their keys are not there.
-        let pending = if self.map.is_some() && range.start < range.end {
-            self.entries.range(range.start.clone()..range.end.clone()).map(|(_, entry)| entry.commit).max()
-        } else {
-            None
-        };
-        Ok(Page { records, range, differs, stamp, durable_at: Stamp(pending.unwrap_or(0)) })
+        let Found { records, range, newest } = self.find(range, limit, true)?;
+        let records = records.into_iter().filter_map(|(key, record)| Some((key, record?))).collect();
+        let durable_at = if self.map.is_some() { newest } else { 0 };
+        Ok(Page { records, range, differs, stamp, durable_at: Stamp(durable_at) })
     }
 
     /// Up to `limit` keys of `range`, and the part of `range` that they are all of, which ends early only at the limit or, with
     /// the records, when these grow large.
-    fn find(&self, range: &KeyRange, limit: usize, with_records: bool) -> Result<(Vec<Found>, KeyRange)> {
-        let mut found: Vec<Found> = Vec::new();
+    fn find(&self, range: &KeyRange, limit: usize, with_records: bool) -> Result<Found> {
+        let mut found = Found { records: Vec::new(), range: range.clone(), newest: 0 };
         // Read up to here. The map may have keys that are removed here, so that it takes more than one part of it.
         let (mut read_to, mut bytes) = (range.start.clone(), 0);
-        while found.len() < limit && bytes < PAGE_BYTES && read_to < range.end {
-            let wanted = limit - found.len();
-            let (mut part, end) = self.find_part(&read_to, &range.end, wanted, with_records)?;
-            part.truncate(wanted);
-            read_to = match part.last() {
-                Some((last, _)) if part.len() == wanted => last.next(),
-                _ => end,
+        while found.records.len() < limit && bytes < PAGE_BYTES && read_to < range.end {
+            let wanted = limit - found.records.len();
+            let mut part = self.find_part(&KeyRange { start: read_to, end: range.end.clone() }, wanted, with_records)?;
+            part.records.truncate(wanted);
+            read_to = match part.records.last() {
+                Some((last, _)) if part.records.len() == wanted => last.next(),
+                _ => part.range.end,
             };
-            bytes += part.iter().filter_map(|(_, record)| record.as_ref()).map(|record| record.bytes.len()).sum::<usize>();
-            found.append(&mut part);
+            let sizes = part.records.iter().filter_map(|(_, record)| record.as_ref()).map(|record| record.bytes.len());
+            bytes += sizes.sum::<usize>();
+            found.records.append(&mut part.records);
+            found.newest = found.newest.max(part.newest);
         }
-        Ok((found, KeyRange { start: range.start.clone(), end: read_to.max(range.start.clone()) }))
+        found.range.end = read_to.max(range.start.clone());
+        Ok(found)
     }
 
-    /// Keys from `start` up to an end that is at most `end`, and that end: all of them or, in order, `wanted` at least.
-    fn find_part(
-        &self,
-        start: &RecordKey,
-        end: &RecordKey,
-        wanted: usize,
-        with_records: bool,
-    ) -> Result<(Vec<Found>, RecordKey)> {
-        let (mut end, mut found) = (end.clone(), Vec::new());
+    /// Keys from the start of `range` up to an end, and that end: all of them or, in order, `wanted` at least.
+    fn find_part(&self, range: &KeyRange, wanted: usize, with_records: bool) -> Result<Found> {
+        let mut found = Found { records: Vec::new(), range: range.clone(), newest: 0 };
         if let Some(map) = &self.map {
             let limit = wanted.min(PART);
-            let range = KeyRange { start: start.clone(), end: end.clone() };
-            // What the flusher may be writing right now is in `entries`, and its state in the map is left alone.
-            found = map.range(&range, limit, &|key| with_records && !self.entries.contains_key(key))?;
-            if let Some((last, _)) = found.last().filter(|_| found.len() == limit) {
-                end = last.next();
+            // What is being written to the map right now is in `entries`, and its state in the map is left alone.
+            found.records = map.range(range, limit, &|key| with_records && !self.entries.contains_key(key))?;
+            if let Some((last, _)) = found.records.last().filter(|_| found.records.len() == limit) {
+                found.range.end = last.next();
             }
-            found.retain(|(key, _)| !self.entries.contains_key(key));
+            found.records.retain_mut(|(key, record)| {
+                let Some(entry) = self.entries.get(key) else { return true };
+                found.newest = found.newest.max(entry.commit);
+                *record = entry.record().filter(|_| with_records);
+                // Removals count too: the result says that their keys are not there.
+                entry.bytes.is_some()
+            });
         }
-        let entries = self.entries.range(start.clone()..end.clone());
-        let records = entries.filter_map(|(key, entry)| Some((key.clone(), Some(entry.record()?))));
-        found.extend(records.take(wanted));
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok((found, end))
+        let in_map = found.records.len();
+        for key in self.new.range(found.range.start.clone()..found.range.end.clone()) {
+            let Some(entry) = self.entries.get(key) else { continue };
+            found.newest = found.newest.max(entry.commit);
+            let is_known = || found.records[..in_map].binary_search_by(|(known, _)| known.cmp(key)).is_ok();
+            if entry.bytes.is_some() && !is_known() {
+                found.records.push((key.clone(), entry.record().filter(|_| with_records)));
+            }
+            if found.records.len() == in_map + wanted {
+                break;
+            }
+        }
+        found.records.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
     }
+}
+
+/// Keys in order, with their records if these were wanted.
+struct Found {
+    records: Vec<InMap>,
+    /// What they are all keys of.
+    range: KeyRange,
+    /// The newest commit among them, and among the removed ones.
+    newest: u64,
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Embedded;
-use super::map::{Found, Group, OrderedMap};
+use super::map::{Found, Group, Log, OrderedMap, change_bytes};
 use crate::clock::SystemClock;
 use crate::durability::Durability;
 use crate::engine::{
@@ -16,26 +16,30 @@ use crate::engine::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex, block_on, thread};
 
-/// A map in memory whose `apply` waits for permission.
+/// A disk in memory: a log that waits for permission, and a map.
 #[derive(Default)]
-struct TestMap {
-    state: Mutex<TestState>,
+struct Disk {
+    state: Mutex<DiskState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct TestState {
+struct DiskState {
+    /// What the map has.
     records: BTreeMap<RecordKey, Record>,
-    /// How many groups may still be applied.
+    /// How many groups may still be written.
     permits: usize,
-    waiting: bool,
-    /// The keys of the group that waits.
-    applying: BTreeSet<RecordKey>,
+    writing: bool,
     groups: Vec<(u64, usize)>,
     fails: bool,
+    /// Whether the map keeps what it is given in the middle of being applied.
+    holds: bool,
+    applying: BTreeSet<RecordKey>,
+    /// What the map was given, in bytes.
+    parts: Vec<usize>,
 }
 
-impl TestState {
+impl DiskState {
     fn record(&self, key: &[u8]) -> Result<Option<Record>> {
         if self.applying.contains(key) {
             return Err(Error::new(ErrorKind::Corrupt, "the record is halfway between two states"));
@@ -44,9 +48,15 @@ impl TestState {
     }
 }
 
-impl TestMap {
+impl Disk {
     fn permit(&self, groups: usize) {
         self.state.lock().permits = groups;
+        self.changed.notify_all();
+    }
+
+    /// Whether the map keeps what it is given in the middle of being applied.
+    fn hold(&self, holds: bool) {
+        self.state.lock().holds = holds;
         self.changed.notify_all();
     }
 
@@ -55,16 +65,20 @@ impl TestMap {
         self.permit(1);
     }
 
-    /// Returns once the flusher is inside of `apply`.
-    fn wait_until_flushing(&self) {
+    /// Returns once the flusher is writing.
+    fn wait_until_writing(&self) {
+        self.wait_until(|state| state.writing);
+    }
+
+    fn wait_until(&self, is_so: impl Fn(&DiskState) -> bool) {
         let mut state = self.state.lock();
-        while !state.waiting {
+        while !is_so(&state) {
             self.changed.wait(&mut state);
         }
     }
 }
 
-impl OrderedMap for TestMap {
+impl OrderedMap for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Record>> {
         self.state.lock().record(key)
     }
@@ -78,25 +92,22 @@ impl OrderedMap for TestMap {
 
     fn apply(&self, group: &Group) -> Result<()> {
         let mut state = self.state.lock();
-        state.waiting = true;
         state.applying = group.changes.iter().map(|(key, _)| key.clone()).collect();
         self.changed.notify_all();
-        while state.permits == 0 {
+        while state.holds {
             self.changed.wait(&mut state);
         }
-        state.permits -= 1;
-        state.waiting = false;
         state.applying.clear();
-        if state.fails {
-            return Err(Error::new(ErrorKind::Engine, "the disk is broken"));
-        }
+        let bytes = group.changes.iter().map(|(key, record)| change_bytes(key, record.as_ref().map(|record| &*record.bytes)));
+        let bytes = bytes.sum();
+        state.parts.push(bytes);
         for (key, record) in &group.changes {
             match record {
                 Some(record) => drop(state.records.insert(key.clone(), record.clone())),
                 None => drop(state.records.remove(key)),
             }
         }
-        state.groups.push((group.last_commit, group.changes.len()));
+        self.changed.notify_all();
         Ok(())
     }
 
@@ -109,12 +120,42 @@ impl OrderedMap for TestMap {
     }
 }
 
+struct DiskLog(Arc<Disk>);
+
+impl Log for DiskLog {
+    fn append(&mut self, group: &Group) -> Result<()> {
+        let mut state = self.0.state.lock();
+        state.writing = true;
+        self.0.changed.notify_all();
+        while state.permits == 0 {
+            self.0.changed.wait(&mut state);
+        }
+        state.permits -= 1;
+        state.writing = false;
+        if state.fails {
+            return Err(Error::new(ErrorKind::Engine, "the disk is broken"));
+        }
+        state.groups.push((group.last_commit, group.changes.len()));
+        Ok(())
+    }
+
+    fn release(&mut self, _commit: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// So much that the map has to follow each time.
+    fn bytes(&self) -> u64 {
+        16 << 20
+    }
+}
+
 /// An hour: nothing is written because of the time.
 const NEVER: Duration = Duration::from_secs(3600);
 
-fn engine(interval: Duration) -> (Embedded, Arc<TestMap>) {
-    let map = Arc::new(TestMap::default());
-    (Embedded::over(map.clone(), interval).expect("starts"), map)
+fn engine(interval: Duration) -> (Embedded, Arc<Disk>) {
+    let disk = Arc::new(Disk::default());
+    let log = DiskLog(disk.clone());
+    (Embedded::over(disk.clone(), |_| Ok(log), 1 << 20, interval).expect("starts"), disk)
 }
 
 fn key(name: &str) -> RecordKey {
@@ -157,19 +198,19 @@ fn put(engine: &Embedded, name: &str, bytes: usize) -> Reply {
 
 #[test]
 fn a_commit_is_seen_at_once_and_durable_later() {
-    let (engine, map) = engine(NEVER);
+    let (engine, disk) = engine(NEVER);
     let reply = put(&engine, "a", 1);
     let read = ready(engine.execute(request(&[key("a")], &[]))).expect("reads");
     assert!(read.read[0].is_some(), "others do not see it");
     assert!(is_pending(engine.durable(reply.durable_at)), "it is said to be durable, and nothing was written");
-    map.permit(1);
+    disk.permit(1);
     wait(engine.durable(reply.durable_at)).expect("is written");
-    assert!(map.get(b"a").expect("reads").is_some());
+    assert_eq!(disk.state.lock().groups, [(1, 1)]);
 }
 
 #[test]
 fn a_read_is_held_back_until_what_it_saw_is_durable() {
-    let (engine, map) = engine(NEVER);
+    let (engine, disk) = engine(NEVER);
     put(&engine, "a", 1);
     let (a, other) = ([key("a")], [key("b")]);
     let read = ready(engine.execute(request(&a, &[]))).expect("reads");
@@ -179,7 +220,7 @@ fn a_read_is_held_back_until_what_it_saw_is_durable() {
     let range = KeyRange { start: key("a"), end: key("z") };
     let page = ready(engine.scan(Seen::NOTHING, &range, 10)).expect("reads");
     assert!(page.durable_at > Stamp(0), "the scan may get out before the write is safe");
-    map.permit(2);
+    disk.permit(2);
     wait(engine.durable(read.durable_at)).expect("is written");
     // A removal that is not yet durable shows as well.
     let write = [Write { key: key("a"), bytes: None }];
@@ -192,54 +233,56 @@ fn a_read_is_held_back_until_what_it_saw_is_durable() {
 
 #[test]
 fn commits_that_wait_share_one_flush() {
-    let (engine, map) = engine(NEVER);
+    let (engine, disk) = engine(NEVER);
     let first = put(&engine, "first", 1);
     assert!(is_pending(engine.durable(first.durable_at)));
-    map.wait_until_flushing();
+    disk.wait_until_writing();
     let replies: Vec<_> = (0..100).map(|n| put(&engine, &format!("{}", n % 10), 1)).collect();
     let last = replies.last().expect("some");
     assert!(is_pending(engine.durable(last.durable_at)));
-    map.permit(2);
+    disk.permit(2);
     wait(engine.durable(last.durable_at)).expect("is written");
-    assert_eq!(map.state.lock().groups, [(1, 1), (101, 10)], "one flush for all, and each key once");
+    assert_eq!(disk.state.lock().groups, [(1, 1), (101, 10)], "one flush for all, and each key once");
 }
 
 #[test]
-fn a_group_stays_small_and_takes_whole_commits() {
-    let (engine, map) = engine(NEVER);
-    map.permit(100);
+fn the_map_is_given_no_more_than_it_can_take_at_once() {
+    let (engine, disk) = engine(NEVER);
     for n in 0..10 {
         let write: Vec<_> =
             (0..2).map(|part| Write { key: key(&format!("{n}{part}")), bytes: Some(vec![7; 50_000].into()) }).collect();
         ready(engine.execute(request(&[], &write))).expect("commits");
     }
+    disk.permit(usize::MAX);
     wait(engine.durable(Stamp(10))).expect("is written");
-    let groups = map.state.lock().groups.clone();
-    assert!(groups.iter().all(|(_, keys)| keys % 2 == 0 && *keys <= 4), "{groups:?}");
+    drop(engine);
+    let state = disk.state.lock();
+    assert_eq!(state.records.len(), 20);
+    assert!(state.parts.len() > 3 && state.parts.iter().all(|bytes| *bytes <= 256 << 10), "{:?}", state.parts);
 }
 
 #[test]
 fn committers_wait_for_a_disk_that_falls_behind() {
-    let (engine, map) = engine(NEVER);
-    let write = [Write { key: key("a"), bytes: Some(vec![7; 200_000].into()) }];
+    let (engine, disk) = engine(NEVER);
+    let write = |name: &str| [Write { key: key(name), bytes: Some(vec![7; 200_000].into()) }];
     let mut commits = 0;
-    while matches!(engine.execute(request(&[], &write)), Answer::Ready(Ok(_))) {
+    while matches!(engine.execute(request(&[], &write(&commits.to_string()))), Answer::Ready(Ok(_))) {
         commits += 1;
         assert!(commits < 1000, "committers run ahead of the disk without bound");
     }
-    assert!(is_pending(engine.execute(request(&[], &write))));
-    map.permit(usize::MAX);
-    wait(engine.execute(request(&[], &write))).expect("commits when there is room");
+    assert!(is_pending(engine.execute(request(&[], &write("more")))));
+    disk.permit(usize::MAX);
+    wait(engine.execute(request(&[], &write("more")))).expect("commits when there is room");
 }
 
 #[test]
 fn after_a_failed_flush_every_call_is_told_so() {
-    let (engine, map) = engine(NEVER);
+    let (engine, disk) = engine(NEVER);
     let reply = put(&engine, "a", 1);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| wait(engine.durable(reply.durable_at)));
-        map.wait_until_flushing();
-        map.fail();
+        disk.wait_until_writing();
+        disk.fail();
         let error = waiting.join().expect("no panic").expect_err("it is not on disk");
         assert_eq!(error.to_string(), "the disk is broken");
     });
@@ -259,12 +302,12 @@ fn after_a_failed_flush_every_call_is_told_so() {
 
 #[test]
 fn what_nobody_waits_for_is_written_after_the_interval() {
-    let (engine, map) = engine(Duration::from_millis(1));
-    map.permit(1);
+    let (engine, disk) = engine(Duration::from_millis(1));
+    disk.permit(1);
     put(&engine, "a", 1);
-    let mut state = map.state.lock();
+    let mut state = disk.state.lock();
     while state.groups.is_empty() {
-        map.changed.wait_for(&mut state, Duration::from_millis(1));
+        disk.changed.wait_for(&mut state, Duration::from_millis(1));
     }
     drop(state);
     drop(engine);
@@ -272,19 +315,19 @@ fn what_nobody_waits_for_is_written_after_the_interval() {
 
 #[test]
 fn an_engine_that_is_dropped_writes_everything_first() {
-    let (engine, map) = engine(NEVER);
-    map.permit(usize::MAX);
+    let (engine, disk) = engine(NEVER);
+    disk.permit(usize::MAX);
     (0..100).for_each(|n| drop(put(&engine, &n.to_string(), 10)));
     drop(engine);
-    assert_eq!(map.state.lock().records.len(), 100);
+    assert_eq!(disk.state.lock().records.len(), 100);
 }
 
 #[test]
 fn a_scan_is_the_same_before_and_after_its_records_are_written() {
-    let (engine, map) = engine(NEVER);
+    let (engine, disk) = engine(NEVER);
     let mut random = fastrand::Rng::with_seed(11);
     let mut expected = BTreeMap::new();
-    map.permit(usize::MAX);
+    disk.permit(usize::MAX);
     for round in 0..2000u64 {
         let name = format!("{:02}", random.u32(..40));
         let bytes = random.bool().then(|| vec![random.u8(..); 3]);
@@ -313,26 +356,54 @@ fn a_scan_is_the_same_before_and_after_its_records_are_written() {
 
 /// The map may be halfway between two states of a record then.
 #[test]
-fn a_record_that_is_being_written_is_not_read_from_the_map() {
-    let (engine, map) = engine(NEVER);
-    map.permit(1);
+fn a_record_that_is_being_applied_is_not_read_from_the_map() {
+    let (engine, disk) = engine(NEVER);
+    disk.permit(usize::MAX);
     let first = put(&engine, "a", 1);
     wait(engine.durable(first.durable_at)).expect("is written");
+    disk.wait_until(|state| state.records.contains_key(&key("a")));
+    disk.hold(true);
     let second = put(&engine, "a", 2);
-    assert!(is_pending(engine.durable(second.durable_at)));
-    map.wait_until_flushing();
+    wait(engine.durable(second.durable_at)).expect("is written");
+    disk.wait_until(|state| state.applying.contains(&key("a")));
     let range = KeyRange { start: key("a"), end: key("z") };
     let page = ready(engine.scan(Seen::NOTHING, &range, 10));
     let read = ready(engine.execute(request(&[key("a")], &[])));
-    map.permit(1);
+    disk.hold(false);
     assert_eq!(page.expect("reads").records[0].1.bytes.len(), 2);
     assert_eq!(read.expect("reads").read[0].as_ref().map(|record| record.bytes.len()), Some(2));
 }
 
+/// What is kept at hand must be what the map has, also when it is read while newer commits come.
+#[test]
+fn records_at_hand_are_the_newest() {
+    let (engine, disk) = engine(Duration::ZERO);
+    disk.permit(usize::MAX);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut last = 0;
+            while last < 3000 {
+                let read = wait(engine.execute(request(&[key("a")], &[]))).expect("reads");
+                let found = read.read[0].as_ref().map_or(0, |record| record.bytes.len());
+                assert!(found >= last, "{found} bytes were read after {last}");
+                last = found;
+            }
+        });
+        for bytes in 1..=3000 {
+            put(&engine, "a", bytes);
+            if bytes % 3 == 0 {
+                // Let the map have it, so that it is read from there.
+                disk.wait_until(|state| state.records.get(&key("a")).is_some_and(|record| record.bytes.len() == bytes));
+            }
+        }
+        reader.join().expect("no panic");
+    });
+}
+
 #[test]
 fn a_page_of_large_records_ends_early() {
-    let (engine, map) = engine(NEVER);
-    map.permit(usize::MAX);
+    let (engine, disk) = engine(NEVER);
+    disk.permit(usize::MAX);
     for n in 0..100 {
         let write = [Write { key: key(&format!("{n:02}")), bytes: Some(vec![7; 100_000].into()) }];
         wait(engine.execute(request(&[], &write))).expect("commits");
@@ -351,8 +422,8 @@ fn a_page_of_large_records_ends_early() {
 /// What a scan has seen stays what is compared, however the records of its range are spread over table and map.
 #[test]
 fn a_key_that_comes_behind_one_not_yet_removed_on_disk_is_noticed() {
-    let (engine, map) = engine(NEVER);
-    map.permit(usize::MAX);
+    let (engine, disk) = engine(NEVER);
+    disk.permit(usize::MAX);
     let write = ["a", "b", "c"].map(|name| Write { key: key(name), bytes: Some(vec![7].into()) });
     let reply = ready(engine.execute(request(&[], &write))).expect("commits");
     wait(engine.durable(reply.durable_at)).expect("is written");

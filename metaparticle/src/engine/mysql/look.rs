@@ -1,13 +1,12 @@
 //! What a minitransaction looks at before anything is decided: as SQL, and what that has brought.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use mysql_async::{Row, Value};
 
 use super::sql::{Lock, Sql, groups, is_small};
 use crate::engine::remote::{Ask, Failure, Found};
-use crate::engine::{Differs, Record, RecordKey, Version};
+use crate::engine::{Differs, Record, RecordBytes, RecordKey, Version};
 use crate::error::{Error, ErrorKind};
 
 /// What one `ask` looks at.
@@ -20,8 +19,6 @@ pub(super) struct Look<'a> {
     /// key is absent would let others in, who then would wait for each other.
     pub(super) presumed_absent: Vec<(&'a [u8], &'a [u8])>,
 }
-
-type Bytes = Arc<[u8]>;
 
 struct Key {
     lock: Lock,
@@ -97,7 +94,7 @@ impl<'a> Look<'a> {
     pub(super) fn found(&self, rows: Vec<Vec<Row>>) -> Result<(Found, Option<bool>), Failure> {
         let ask = self.ask;
         let mut rows = rows.into_iter();
-        let mut records: HashMap<Vec<u8>, (Version, Option<Bytes>)> = HashMap::new();
+        let mut records: HashMap<Vec<u8>, (Version, Option<RecordBytes>)> = HashMap::new();
         for _ in self.groups() {
             for row in rows.next().unwrap_or_default() {
                 let [key, version, bytes] = columns(row)?;

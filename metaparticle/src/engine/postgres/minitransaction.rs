@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::connection::{Connection, failure_of, is_rolled_back};
 use crate::engine::remote::{Ask, Failure, Found, Told};
-use crate::engine::{Differs, Record, RecordKey, Version};
+use crate::engine::{Differs, Record, RecordBytes, RecordKey, Version};
 use crate::error::{Error, ErrorKind};
 
 /// A statement on its way.
@@ -121,7 +121,7 @@ impl<'a> Look<'a> {
             }
         }
         let record = |key: &RecordKey| {
-            let (version, bytes): &(Version, Option<std::sync::Arc<[u8]>>) = records.get(&**key)?;
+            let (version, bytes): &(Version, Option<RecordBytes>) = records.get(&**key)?;
             Some(Record { version: *version, bytes: bytes.clone().unwrap_or_default() })
         };
         let mut differs = Differs::default();

@@ -15,6 +15,7 @@ use super::TRY;
 use super::listen::{self, TellsNothing};
 use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Stamp, Version, Watchers, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 
 /// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
@@ -159,7 +160,7 @@ pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instan
             Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
             Ok(Told::Refused) => {
                 // It is settled that it was not committed. So this is the beginning of another commit.
-                ask.id = CommitId(fastrand::u128(..));
+                ask.id = CommitId(random::id());
                 ask.settle = false;
                 Error::new(ErrorKind::Timeout, "the commit was refused")
             }
@@ -227,7 +228,7 @@ impl Pauses {
 
     /// Waits; false if there is no time left for another try.
     pub(super) async fn pause(&mut self) -> bool {
-        let until = Instant::now() + self.bound.mul_f64(fastrand::f64());
+        let until = Instant::now() + random::below(self.bound);
         self.bound = (self.bound * 2).min(PAUSES.1);
         if self.deadline.is_some_and(|deadline| until >= deadline) {
             return false;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use sled::{Db, IVec};
@@ -18,7 +19,7 @@ pub(super) struct Sled {
 impl Sled {
     pub(super) fn open(folder: &Path, durable: bool) -> Self {
         let path = folder.join("sled");
-        let db = sled::Config::new().path(&path).flush_every_ms(Some(500)).open().expect("sled opens");
+        let db = reopened(&sled::Config::new().path(&path).flush_every_ms(Some(500)));
         let file = durable.then(|| File::open(path.join("db")).expect("sled's file"));
         Self { db, file }
     }
@@ -45,6 +46,17 @@ impl Sled {
         }
         self.done();
         retries
+    }
+}
+
+/// sled gives up its lock only some time after its last handle was dropped.
+fn reopened(config: &sled::Config) -> Db {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(_)) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            opened => return opened.expect("sled opens"),
+        }
     }
 }
 

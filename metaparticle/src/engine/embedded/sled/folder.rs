@@ -5,6 +5,7 @@
 //! | `metaparticle` | the mark: two slots of 64 bytes at 0 and 512, written in turn, so that a torn write leaves the other |
 //! | `lock` | locked by the process that has the store open |
 //! | `sled/` | sled's own files |
+//! | `journal/` | commits that sled may not have yet |
 //!
 //! A slot is: magic `metapart`, format `u16`, stage `u8` (1 being made, 2 open, 3 closed), zero `u8`, sequence `u64`, store id `u128`, last
 //! commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are little-endian. The mark is written after each group of
@@ -16,7 +17,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::files::{io_error, parent, sync_path};
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
 use crate::sync::{Instant, thread};
 
 const MAGIC: &[u8; 8] = b"metapart";
@@ -71,7 +74,7 @@ impl Folder {
             // The mark is written before anything else is made.
             return Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark is empty", path.display())));
         }
-        let fresh = Mark { stage: Stage::BeingMade, store_id: fastrand::u128(..), last_commit: 0, sequence: 0 };
+        let fresh = Mark { stage: Stage::BeingMade, store_id: random::id(), last_commit: 0, sequence: 0 };
         let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
         let mut folder = Self { path: path.to_owned(), mark_file, mark, _lock: lock };
         if bytes.is_empty() {
@@ -87,6 +90,10 @@ impl Folder {
 
     pub(super) fn sled_path(&self) -> PathBuf {
         self.path.join("sled")
+    }
+
+    pub(super) fn journal_path(&self) -> PathBuf {
+        self.path.join("journal")
     }
 
     /// Writes the next slot; `sync_mark` makes it last.
@@ -106,17 +113,11 @@ impl Folder {
     /// Makes the names of all files last, once they are there. sled does not.
     pub(super) fn sync_names(&self) -> Result<()> {
         let sled = self.sled_path();
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folders = [self.path.clone(), sled.clone(), sled.join("blobs"), parent.to_owned()];
+        let folders = [self.path.clone(), sled.clone(), sled.join("blobs"), parent(&self.path).to_owned()];
         let files = fs::read_dir(&sled).map_err(|error| io_error(&self.path, "its files cannot be listed", error))?;
         let files = files.filter_map(|file| file.ok()).map(|file| file.path());
         for path in files.chain(folders) {
-            match File::open(&path).and_then(|file| file.sync_all()) {
-                Ok(()) => {}
-                // Removed meanwhile, or a folder on a system that cannot open folders.
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
-                Err(error) => return Err(io_error(&self.path, &format!("{} cannot be synced", path.display()), error)),
-            }
+            sync_path(&path).map_err(|error| io_error(&self.path, &format!("{} cannot be synced", path.display()), error))?;
         }
         Ok(())
     }
@@ -233,10 +234,6 @@ fn in_use(path: &Path) -> Error {
         path.display()
     );
     Error::new(ErrorKind::InUse, message)
-}
-
-pub(super) fn io_error(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::with_source(ErrorKind::Engine, format!("the store {} failed: {what}", path.display()), error)
 }
 
 fn encode(mark: &Mark) -> [u8; SLOT_BYTES] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::Embedded;
-use super::super::map::{Group, OrderedMap};
+use super::super::map::{Group, Log, OrderedMap};
 use super::super::tests::wait;
 use super::SledMap;
 use crate::durability::Durability;
@@ -76,12 +76,29 @@ fn a_record_that_shrinks_or_goes_leaves_no_pieces() {
     assert_eq!(map.tree.iter().count(), 1, "only the state is left");
 }
 
+/// A log whose map has to follow at once.
+struct NoLog;
+
+impl Log for NoLog {
+    fn append(&mut self, _group: &Group) -> Result<()> {
+        Ok(())
+    }
+
+    fn release(&mut self, _commit: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        16 << 20
+    }
+}
+
 /// A record in several pieces is never joined from two states of it.
 #[test]
 fn a_scan_beside_the_flusher_reads_whole_records() {
     let folder = folder();
     let map = open(&folder.path().join("store")).expect("opens");
-    let engine = Embedded::over(Arc::new(map), Duration::from_millis(1)).expect("starts");
+    let engine = Embedded::over(Arc::new(map), |_| Ok(NoLog), 0, Duration::from_millis(1)).expect("starts");
     let range = KeyRange { start: RecordKey::new(*b"a"), end: RecordKey::new(*b"z") };
     let write = |key: u8, round: u64| {
         let bytes = vec![round as u8; 10_000 + (round as usize * 7919) % 50_000];

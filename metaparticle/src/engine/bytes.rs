@@ -1,0 +1,116 @@
+//! Keys and records as engines handle them: bytes that are cheap to clone.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use hipstr::HipByt;
+
+use crate::sharing::AnyObject;
+use crate::sync::OnceLock;
+
+/// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordKey(HipByt<'static>);
+
+impl RecordKey {
+    /// A record key of these bytes.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(HipByt::from(bytes.as_ref()))
+    }
+
+    /// The smallest key after this one.
+    pub fn next(&self) -> Self {
+        Self::new([&**self, &[0]].concat())
+    }
+}
+
+impl Deref for RecordKey {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Borrow<[u8]> for RecordKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The same as that of its bytes, by which it is looked up.
+impl Hash for RecordKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// The bytes of a record. Their clones share them, and the object that they were decoded to.
+#[derive(Clone, Default)]
+pub struct RecordBytes(Arc<Content>);
+
+#[derive(Default)]
+struct Content {
+    bytes: Vec<u8>,
+    object: OnceLock<AnyObject>,
+}
+
+impl RecordBytes {
+    /// The object that they were decoded to, if that was kept.
+    pub(crate) fn object(&self) -> Option<&AnyObject> {
+        self.0.object.get()
+    }
+
+    /// Keeps the object that they were decoded to.
+    pub(crate) fn keep(&self, object: AnyObject) {
+        // Another thread may have been faster; both have decoded the same.
+        let _ = self.0.object.set(object);
+    }
+}
+
+impl Deref for RecordBytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl From<Vec<u8>> for RecordBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Content { bytes, object: OnceLock::new() }))
+    }
+}
+
+impl From<&[u8]> for RecordBytes {
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for RecordBytes {
+    fn from(bytes: [u8; N]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl PartialEq for RecordBytes {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl Eq for RecordBytes {}
+
+impl fmt::Debug for RecordBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.escape_ascii())
+    }
+}

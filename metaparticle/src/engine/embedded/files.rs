@@ -1,0 +1,25 @@
+//! Files of a store: their errors, and what makes them last.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind};
+
+pub(super) fn io_error(path: &Path, what: &str, error: io::Error) -> Error {
+    Error::with_source(ErrorKind::Engine, format!("the store {} failed: {what}", path.display()), error)
+}
+
+/// Syncs a file, or the names in a folder. One that was removed meanwhile is none to sync.
+pub(super) fn sync_path(path: &Path) -> io::Result<()> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        // `PermissionDenied`: a folder on a system that cannot open folders.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// The folder that `path` is in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,185 @@
+//! The one thread that writes to the map: it brings the map to where the log is, so that the log can be short.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::Shared;
+use super::flusher::{FailOnExit, not_started};
+use super::map::{Group, OrderedMap, change_bytes};
+use super::queue::flusher_ended;
+use crate::engine::{Record, RecordKey};
+use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex, thread};
+
+/// What the map is given at once. sled must not have more unsynced than fits well into one of its segments of 512 KiB.
+const PART_BYTES: usize = 256 << 10;
+
+/// Changes that the log has and the map does not, merged.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    changes: HashMap<RecordKey, Option<Record>, RandomState>,
+    last_commit: u64,
+}
+
+impl Pending {
+    pub(super) fn add(&mut self, group: Group) {
+        self.changes.extend(group.changes);
+        self.last_commit = group.last_commit;
+    }
+
+    pub(super) fn last_commit(&self) -> u64 {
+        self.last_commit
+    }
+
+    /// Has the map apply all of it, in parts; `applied` is told each. Until the last one, the map's commit number stays `before`: what
+    /// it has then is of no one commit, and a crash has the log's groups applied once more.
+    pub(super) fn apply(self, map: &dyn OrderedMap, before: u64, mut applied: impl FnMut(&Group)) -> Result<()> {
+        let mut changes: Vec<_> = self.changes.into_iter().collect();
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            let mut part = Group { changes: Vec::new(), last_commit: before };
+            let mut bytes = 0;
+            while let Some((key, record)) = changes.peek() {
+                bytes += change_bytes(key, record.as_ref().map(|record| &*record.bytes));
+                if bytes > PART_BYTES && !part.changes.is_empty() {
+                    break;
+                }
+                part.changes.extend(changes.next());
+            }
+            if changes.peek().is_none() {
+                part.last_commit = self.last_commit;
+            }
+            map.apply(&part)?;
+            applied(&part);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct State {
+    pending: Pending,
+    /// Whether the map is to follow now.
+    is_due: bool,
+    is_busy: bool,
+    stopping: bool,
+    /// The newest commit that the map has.
+    applied: u64,
+    failed: Option<Error>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What the flusher has of the thread.
+pub(super) struct Follower {
+    inner: Arc<Inner>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Follower {
+    /// Starts the thread. The map has everything up to commit `applied`.
+    pub(super) fn start(shared: Arc<Shared>, map: Arc<dyn OrderedMap>, applied: u64) -> Result<Self> {
+        let inner = Arc::new(Inner { state: Mutex::new(State { applied, ..State::default() }), ..Inner::default() });
+        let run = {
+            let inner = inner.clone();
+            move || {
+                let stopper = FailOnExit(&shared);
+                let result = inner.follow(&shared, &*map);
+                let mut state = inner.state.lock();
+                (state.is_busy, state.stopping) = (false, true);
+                if let Err(error) = result {
+                    state.failed = Some(error.clone());
+                    shared.queue.fail(error);
+                }
+                drop(state);
+                inner.changed.notify_all();
+                // Told to stop, it has done all that it had to.
+                if shared.queue.check().is_ok() {
+                    std::mem::forget(stopper);
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("metaparticle-follower".to_owned()).spawn(run).map_err(not_started)?;
+        Ok(Self { inner, thread })
+    }
+
+    /// Adds what the log has.
+    pub(super) fn add(&self, group: Group) {
+        self.inner.state.lock().pending.add(group);
+    }
+
+    /// The newest commit that the map has.
+    pub(super) fn has_come_to(&self) -> u64 {
+        self.inner.state.lock().applied
+    }
+
+    /// Has the map follow now, unless it does already.
+    pub(super) fn hurry(&self) {
+        let mut state = self.inner.state.lock();
+        if !state.is_busy && !state.is_due {
+            state.is_due = true;
+            self.inner.changed.notify_all();
+        }
+    }
+
+    /// Waits until the map has all that was added; the newest commit of it.
+    pub(super) fn wait(&self) -> Result<u64> {
+        let mut state = self.inner.state.lock();
+        loop {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            if !state.is_busy && state.pending.changes.is_empty() {
+                return Ok(state.applied);
+            }
+            if state.stopping {
+                return Err(flusher_ended());
+            }
+            state.is_due = true;
+            self.inner.changed.notify_all();
+            self.inner.changed.wait(&mut state);
+        }
+    }
+
+    /// Ends it, without waiting for what the map does not have.
+    pub(super) fn stop(self) {
+        self.inner.state.lock().stopping = true;
+        self.inner.changed.notify_all();
+        // It does not panic; if it did, the queue has failed and every waiter was told.
+        let _ = self.thread.join();
+    }
+}
+
+impl Inner {
+    fn follow(&self, shared: &Shared, map: &dyn OrderedMap) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopping {
+                return Ok(());
+            }
+            if !state.is_due {
+                self.changed.wait(&mut state);
+                continue;
+            }
+            let pending = std::mem::take(&mut state.pending);
+            (state.is_due, state.is_busy) = (false, true);
+            let (before, last) = (state.applied, pending.last_commit);
+            drop(state);
+            if !pending.changes.is_empty() {
+                // Evicted as it goes: what the map has costs no memory any more.
+                pending.apply(map, before, |part| shared.table.write().evict(&part.changes, last))?;
+            }
+            state = self.state.lock();
+            state.is_busy = false;
+            state.applied = state.applied.max(last);
+            self.changed.notify_all();
+        }
+    }
+}

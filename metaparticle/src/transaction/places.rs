@@ -1,0 +1,44 @@
+//! Where an attempt has the object of a key.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::engine::{RecordKey, Version};
+
+/// So few keys are looked through one by one, which is faster than hashing.
+const FEW: usize = 16;
+
+/// The places of keys in what an attempt has seen.
+#[derive(Default)]
+pub(super) struct Places(HashMap<RecordKey, usize, RandomState>);
+
+impl Places {
+    pub(super) fn get(&self, seen: &[(RecordKey, Option<Version>)], key: &RecordKey) -> Option<usize> {
+        if seen.len() <= FEW { seen.iter().position(|(seen, _)| seen == key) } else { self.0.get(key).copied() }
+    }
+
+    /// Takes note of the last of `seen`.
+    pub(super) fn add(&mut self, seen: &[(RecordKey, Option<Version>)]) {
+        let unknown = if seen.len() > FEW { self.0.len()..seen.len() } else { 0..0 };
+        self.0.extend(unknown.map(|place| (seen[place].0.clone(), place)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_and_many_keys_are_found() {
+        let (mut seen, mut places) = (Vec::new(), Places::default());
+        for n in 0..3 * FEW as u32 {
+            assert_eq!(places.get(&seen, &RecordKey::new(n.to_be_bytes())), None);
+            seen.push((RecordKey::new(n.to_be_bytes()), None));
+            places.add(&seen);
+            for known in 0..=n {
+                assert_eq!(places.get(&seen, &RecordKey::new(known.to_be_bytes())), Some(known as usize));
+            }
+        }
+    }
+}
