@@ -43,7 +43,8 @@ pub fn memory_engine() -> Box<dyn Engine> {
 /// As [`Store::open`](crate::Store::open).
 #[cfg(feature = "sled")]
 pub fn sled_engine(path: &std::path::Path) -> Result<Box<dyn Engine>> {
-    Ok(Box::new(crate::engine::embedded::open_sled(path, 16 << 20, Duration::from_millis(100))?))
+    let open_map = |cache_bytes| crate::engine::embedded::sled::open(path, cache_bytes);
+    Ok(Box::new(crate::engine::embedded::in_folder(open_map, 16 << 20, Duration::from_millis(100))?))
 }
 
 /// The engine of stores at this URL.

@@ -49,7 +49,7 @@ pub fn exists(url: &str) -> bool {
     match url.split_once(':') {
         // It begins with its opening.
         Some(("memory", _)) => false,
-        Some(("sled", path)) => is_store(path),
+        Some(("sled" | "fjall", path)) => is_store(path),
         Some((_, rest)) if rest.starts_with("//") => true,
         _ => is_store(url),
     }

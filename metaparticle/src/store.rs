@@ -32,6 +32,7 @@ use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, r
 /// | URL | engine |
 /// |---|---|
 /// | `path`, `sled:path` | records in a folder, for one process at a time (feature `sled`, on by default) |
+/// | `fjall:path` | the same, in fjall's files (feature `fjall`) |
 /// | `memory:` | records in memory, for tests; each opening is a store of its own |
 /// | `postgres://user:password@host/database` | records in PostgreSQL, for several processes (feature `postgres`) |
 /// | `mysql://user:password@host/database`, `mariadb://…` | records in MariaDB or MySQL, for several processes (feature `mysql`) |

@@ -72,7 +72,7 @@ fn stores() -> Vec<(&'static str, TestStore)> {
         .into_iter()
         .filter(|engine| metaparticle_tests::servers::is_there(engine, "async_fn"));
     let mut stores: Vec<_> =
-        ["memory", "sled"].into_iter().chain(servers).map(|engine| (engine, TestStore::new(engine))).collect();
+        ["fjall", "memory", "sled"].into_iter().chain(servers).map(|engine| (engine, TestStore::new(engine))).collect();
     stores.push(("later", TestStore::on(Later::store().0)));
     stores
 }

@@ -39,14 +39,22 @@ fn write_and_kill(path: &str, mode: &str, acknowledgements: usize) -> u64 {
     number.expect("the writer has written something") + 1
 }
 
+/// The URL of a store in a folder, on each engine that keeps it there.
+fn urls(folder: &Path) -> [String; 2] {
+    ["fjall", "sled"].map(|engine| format!("{engine}:{}", folder.join(engine).display()))
+}
+
 fn kill_rounds(mode: &str, rounds: u64) {
     let folder = folder();
-    let path = text(&folder.path().join("store"));
+    urls(folder.path()).iter().for_each(|url| kill_rounds_at(url, mode, rounds));
+}
+
+fn kill_rounds_at(path: &str, mode: &str, rounds: u64) {
     let mut random = fastrand::Rng::with_seed(1);
     for round in 0..rounds {
-        let acknowledged = write_and_kill(&path, mode, random.usize(1..60));
+        let acknowledged = write_and_kill(path, mode, random.usize(1..60));
         let required = if mode == "immediate" { acknowledged } else { 0 };
-        crash::verify(&path, required).unwrap_or_else(|wrong| panic!("round {round}: {wrong}"));
+        crash::verify(path, required).unwrap_or_else(|wrong| panic!("{path}, round {round}: {wrong}"));
     }
 }
 
@@ -64,11 +72,12 @@ fn a_killed_process_loses_only_the_end_with_eventual_durability() {
 fn a_normal_exit_loses_nothing_with_eventual_durability() {
     for how in ["return", "exit"] {
         let folder = folder();
-        let path = text(&folder.path().join("store"));
-        let status = Command::new(env!("CARGO_BIN_EXE_eventual-exit")).args([&*path, how]).status().expect("it runs");
-        assert!(status.success());
-        let store = Store::open(&path).expect("opens");
-        assert_eq!(store.run(|| count("n")).expect("counts"), 1000, "{how}");
+        for url in urls(folder.path()) {
+            let status = Command::new(env!("CARGO_BIN_EXE_eventual-exit")).args([&*url, how]).status().expect("it runs");
+            assert!(status.success());
+            let store = Store::open(&url).expect("opens");
+            assert_eq!(store.run(|| count("n")).expect("counts"), 1000, "{url}, {how}");
+        }
     }
 }
 
@@ -86,9 +95,8 @@ fn a_second_process_on_the_same_folder_is_told_so() {
 #[test]
 fn opening_right_after_dropping_works() {
     let folder = folder();
-    let path = text(&folder.path().join("store"));
-    for n in 0..20 {
-        let store = Store::open(&path).expect("opens");
+    for (url, n) in urls(folder.path()).iter().flat_map(|url| (0..20).map(move |n| (url, n))) {
+        let store = Store::open(url).expect("opens");
         assert_eq!(store.run(|| count("n")).expect("counts"), n);
         let increment = |counter: &mut Counter| {
             counter.n += 1;
@@ -112,6 +120,7 @@ fn urls_that_cannot_be_used_are_refused() {
     for (url, says) in [
         ("", "no path"),
         ("sled:", "no path"),
+        ("fjall:", "no path"),
         ("memory:mine", "no name"),
         ("rediss://me:secret@host:port/", "cannot be used"),
         ("postgres://me:secret@host:port/", "cannot be used"),

@@ -6,7 +6,7 @@ use metaparticle::Durability;
 use metaparticle::conformance::{memory_engine, sled_engine};
 use metaparticle::engine::{Answer, CommitId, Engine, Hint, KeyRange, RecordKey, Request, Seen, Stamp, Write};
 
-use super::on_server;
+use super::{fjall_engine, on_server};
 
 const GUIDE: &str = include_str!("../../docs/guide/engines.md");
 
@@ -78,6 +78,7 @@ fn the_table_says_what_embedded_engines_say() {
     agrees(&*memory_engine(), "memory");
     let folder = metaparticle_tests::folder();
     agrees(&*sled_engine(&folder.path().join("store")).expect("a new store opens"), "sled");
+    agrees(&*fjall_engine(&metaparticle_tests::folder()), "fjall");
 }
 
 #[test]

@@ -124,36 +124,84 @@ fn a_key_that_is_too_long_is_refused_by_name(engine: &str) {
     }
 }
 
-#[test]
-fn a_record_too_large_for_sled_is_refused_by_name() {
-    let store = TestStore::new("sled");
-    let grow = |bytes: usize| {
+/// The number that follows these words.
+fn number_after(words: &str, said: &str) -> usize {
+    let number = said.split_once(words).and_then(|(_, rest)| rest.split(' ').next()).expect("it says so");
+    number.parse().expect("a number")
+}
+
+fn a_record_too_large_is_refused_by_name(engine: &str, limit: usize) {
+    let store = TestStore::new(engine);
+    let grow = |length: usize| {
         store.transaction(|tx| {
-            tx.get_mut::<Page>("big")?.title = "x".repeat(bytes);
+            tx.get_mut::<Page>("big")?.title = "x".repeat(length);
             metaparticle::Ok(())
         })
     };
-    grow(100_000).expect("in many pieces");
-    let error = grow(1_000_000).expect_err("too large");
+    let error = grow(limit).expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert!(error.to_string().contains("Page \"big\"") && error.to_string().contains("131072"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("Page \"big\"") && said.contains(&format!("up to {limit} bytes")), "{said}");
+    let fits = 2 * limit - number_after(" takes ", &said);
+    grow(fits).expect("as large as it may be");
+    assert_eq!(grow(fits + 1).expect_err("a byte more").kind(), ErrorKind::Limit);
     let title = store.transaction(|tx| metaparticle::Ok(tx.get::<Page>("big")?.title.len()));
-    assert_eq!(title.expect("reads"), 100_000);
+    assert_eq!(title.expect("reads"), fits);
+}
+
+#[test]
+fn a_record_too_large_for_sled_is_refused_by_name() {
+    a_record_too_large_is_refused_by_name("sled", 128 << 10);
+}
+
+#[test]
+fn a_record_too_large_for_fjall_is_refused_by_name() {
+    a_record_too_large_is_refused_by_name("fjall", 1 << 20);
+}
+
+fn a_commit_too_large_is_refused_by_name(engine: &str, limit: usize) {
+    let store = TestStore::new(engine);
+    // The first one is as long as is asked for, and all are changed each time.
+    let fill = |round: u64, first: usize| {
+        let length = |n: usize| if n == 0 { first } else { limit / 5 };
+        let page = |n: usize| Page { visits: round, title: "x".repeat(length(n)), tags: Vec::new() };
+        store.transaction(|tx| (0..5).try_for_each(|n| tx.insert(n.to_string(), page(n))))
+    };
+    // From now on, the store knows the type, and commits nothing for that.
+    fill(1, 0).expect("fits");
+    let large = limit / 5 + 1_000;
+    let error = fill(2, large).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let said = error.to_string();
+    assert!(said.contains("Page \"0\"") && said.contains(&format!("up to {limit} bytes")), "{said}");
+    let fits = large + limit - number_after("5 objects of ", &said);
+    fill(3, fits).expect("as large as it may be");
+    assert_eq!(fill(4, fits + 1).expect_err("a byte more").kind(), ErrorKind::Limit);
 }
 
 #[test]
 fn a_commit_too_large_for_sled_is_refused_by_name() {
-    let store = TestStore::new("sled");
-    let fill = |objects: u64| {
-        store.transaction(|tx| {
-            (0..objects)
-                .try_for_each(|n| tx.insert(n.to_string(), Page { visits: objects, title: "x".repeat(10_000), tags: Vec::new() }))
-        })
-    };
-    fill(20).expect("fits");
-    let error = fill(40).expect_err("too large");
-    assert_eq!(error.kind(), ErrorKind::Limit);
-    assert!(error.to_string().contains("40 objects") && error.to_string().contains("Page \""), "{error}");
+    a_commit_too_large_is_refused_by_name("sled", 256 << 10);
+}
+
+#[test]
+fn a_commit_too_large_for_fjall_is_refused_by_name() {
+    a_commit_too_large_is_refused_by_name("fjall", 4 << 20);
+}
+
+#[test]
+fn a_commit_of_too_many_objects_is_refused() {
+    for engine in ["fjall", "sled"] {
+        let store = TestStore::new(engine);
+        let fill = |objects: u64| {
+            store.transaction(|tx| (0..objects).try_for_each(|n| tx.insert(n.to_string(), Counter { n: objects })))
+        };
+        // From now on, the store knows the type, and commits nothing for that.
+        fill(1).expect("fits");
+        fill(4096).expect("as many as there may be");
+        let error = fill(4097).expect_err("too many");
+        assert!(error.kind() == ErrorKind::Limit && error.to_string().contains("4097 objects"), "{engine}: {error}");
+    }
 }
 
 #[test]

@@ -30,9 +30,9 @@ impl TestStore {
     pub fn with(engine: &str, settings: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Self {
         let (url, folder) = match engine {
             "memory" => ("memory:".to_owned(), None),
-            "sled" => {
+            "fjall" | "sled" => {
                 let folder = folder();
-                (format!("sled:{}", folder.path().join("store").display()), Some(folder))
+                (format!("{engine}:{}", folder.path().join("store").display()), Some(folder))
             }
             server => (servers::shared(server).expect("the server is there").new_url(), None),
         };
@@ -60,6 +60,9 @@ pub fn folder() -> TempDir {
 #[macro_export]
 macro_rules! on_every_engine {
     ($($name:ident)*) => {
+        mod on_fjall {
+            $(#[test] fn $name() { super::$name("fjall"); })*
+        }
         mod on_memory {
             $(#[test] fn $name() { super::$name("memory"); })*
         }

@@ -31,23 +31,34 @@ fn there_and_back(engine: &str) {
     }
     let server = servers::shared(engine).expect("the server is there");
     let (_folder, path) = filled();
-    let (url, back) = (server.new_url(), beside(&path, "back"));
-    let count = records(&path).len();
+    to_and_back(&path, &server.new_url());
+}
+
+fn to_and_back(path: &str, url: &str) {
+    let back = beside(path, "back");
+    let count = records(path).len();
     let all = format!("{count} copied, 0 replaced, 0 were equal; {count} verified");
-    assert_eq!(done(&["copy", &path, &url]).trim(), all);
-    assert!(done(&["--store", &url, "check"]).trim_end().ends_with(" 0 damaged"));
-    assert_eq!(done(&["--store", &url, "export"]), done(&["--store", &path, "export"]));
+    assert_eq!(done(&["copy", path, url]).trim(), all);
+    assert!(done(&["--store", url, "check"]).trim_end().ends_with(" 0 damaged"));
+    assert_eq!(done(&["--store", url, "export"]), done(&["--store", path, "export"]));
     let ann = |store: &str| {
         let store = Store::open(store).expect("opens");
         store.transaction(|tx| Ok::<_, metaparticle::Error>(tx.get::<Account>("ann")?.balance)).expect("reads")
     };
-    assert_eq!(ann(&url), ann(&path));
-    assert_eq!(done(&["copy", &url, &back]).trim(), all);
-    assert!(records(&path) == records(&back));
+    assert_eq!(ann(url), ann(path));
+    assert_eq!(done(&["copy", url, &back]).trim(), all);
+    assert!(records(path) == records(&back));
     // What was changed there is asked about, like anything else that would be lost.
-    done(&["--store", &url, "set", "Account", "ann", "balance=77"]);
-    assert!(fails(2, &["copy", &path, &url]).contains("1 with other values"));
-    assert_eq!(ann(&url), 77);
+    done(&["--store", url, "set", "Account", "ann", "balance=77"]);
+    assert!(fails(2, &["copy", path, url]).contains("1 with other values"));
+    assert_eq!(ann(url), 77);
+}
+
+#[test]
+fn a_store_is_moved_to_fjall_and_back() {
+    let (_folder, path) = filled();
+    to_and_back(&path, &format!("fjall:{}", beside(&path, "on fjall")));
+    assert!(fails(2, &["--store", &beside(&path, "on fjall"), "ls"]).contains("open it as `fjall:"));
 }
 
 #[test]

@@ -6,15 +6,33 @@
 //! what they are based on is durable (the *output gate*, [`Reply::durable_at`]).
 
 // Without an ordered map behind it, the engine keeps everything in memory and these have nothing to do.
-#![cfg_attr(not(feature = "sled"), allow(dead_code))]
+#![cfg_attr(not(any(feature = "sled", feature = "fjall")), allow(dead_code))]
 
 mod cache;
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod entry;
+#[cfg(any(feature = "sled", feature = "fjall"))]
 mod files;
+#[cfg(feature = "fjall")]
+pub(crate) mod fjall;
 mod flusher;
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod folder;
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod folder_map;
+#[cfg(all(test, any(feature = "sled", feature = "fjall")))]
+mod folder_tests;
 mod follower;
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod guard;
+#[cfg(any(feature = "sled", feature = "fjall"))]
 mod journal;
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod library;
 pub(crate) mod map;
 mod queue;
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod recovery;
 #[cfg(feature = "sled")]
 pub(crate) mod sled;
 mod table;
@@ -22,8 +40,6 @@ mod table;
 mod tests;
 
 use std::future::poll_fn;
-#[cfg(feature = "sled")]
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +47,7 @@ use smallvec::SmallVec;
 
 use self::cache::RecordCache;
 use self::follower::Pending;
-#[cfg(feature = "sled")]
+#[cfg(any(feature = "sled", feature = "fjall"))]
 use self::journal::Journal;
 use self::map::{Group, Log, OrderedMap};
 use self::queue::CommitQueue;
@@ -82,12 +98,16 @@ impl Embedded {
     }
 }
 
-/// Records in the folder `path`: in sled, behind a journal.
-#[cfg(feature = "sled")]
-pub(crate) fn open_sled(path: &Path, cache_bytes: u64, flush_interval: Duration) -> Result<Embedded> {
-    // One half keeps sled's pages at hand, the other records as they are asked for.
-    let map = sled::SledMap::open(path, cache_bytes / 2)?;
-    let (folder, id, last) = (map.journal_path(), map.store_id(), map.last_commit());
+/// Records in a folder: in a map that is opened with a size for its cache, behind a journal.
+#[cfg(any(feature = "sled", feature = "fjall"))]
+pub(crate) fn in_folder<L: library::Library>(
+    open_map: impl FnOnce(u64) -> Result<folder_map::FolderMap<L>>,
+    cache_bytes: u64,
+    flush_interval: Duration,
+) -> Result<Embedded> {
+    // One half keeps the map's own pages at hand, the other records as they are asked for.
+    let map = open_map(cache_bytes / 2)?;
+    let (folder, id, last) = (map.journal(), map.store_id(), map.last_commit());
     let open_log = |replay: &mut dyn FnMut(Group) -> Result<()>| Journal::open(&folder, id, last, replay);
     Embedded::over(Arc::new(map), open_log, cache_bytes / 2, flush_interval)
 }

@@ -13,6 +13,7 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
             Err(unusable(url, &format!("a memory store has no name, so nothing can follow `memory:`, and `{rest}` does")))
         }
         Some(("sled", path)) => open_sled(url, path, settings),
+        Some(("fjall", path)) => open_fjall(url, path, settings),
         Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => open_mysql(url, settings),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
         Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
@@ -39,19 +40,27 @@ fn unusable(url: &str, why: &str) -> Error {
     Error::new(ErrorKind::Setup, format!("the store `{shown}` cannot be opened: {why}"))
 }
 
-#[cfg(feature = "sled")]
-fn open_sled(url: &str, path: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
-    if path.is_empty() {
-        return Err(unusable(url, "it has no path; write for example `my.db`"));
-    }
-    let engine = super::embedded::open_sled(path.as_ref(), settings.cache_bytes, settings.flush_interval)?;
-    Ok(Box::new(engine))
+/// Opens an engine in a folder; an error, if it was not built in.
+macro_rules! folder {
+    ($open:ident, $library:ident, $feature:literal, $example:literal) => {
+        #[cfg(feature = $feature)]
+        fn $open(url: &str, path: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
+            if path.is_empty() {
+                return Err(unusable(url, concat!("it has no path; write for example `", $example, "`")));
+            }
+            let open_map = |cache_bytes| super::embedded::$library::open(path.as_ref(), cache_bytes);
+            Ok(Box::new(super::embedded::in_folder(open_map, settings.cache_bytes, settings.flush_interval)?))
+        }
+
+        #[cfg(not(feature = $feature))]
+        fn $open(url: &str, _path: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
+            Err(without(url, $feature))
+        }
+    };
 }
 
-#[cfg(not(feature = "sled"))]
-fn open_sled(url: &str, _path: &str, _settings: &Settings) -> Result<Box<dyn Engine>> {
-    Err(without(url, "sled"))
-}
+folder!(open_sled, sled, "sled", "my.db");
+folder!(open_fjall, fjall, "fjall", "fjall:my.db");
 
 /// Opens an engine behind a network; an error, if it was not built in.
 macro_rules! server {
@@ -74,7 +83,14 @@ server!(open_mysql, mysql, "mysql");
 server!(open_postgres, postgres, "postgres");
 server!(open_redis, redis, "redis");
 
-#[cfg(not(all(feature = "sled", feature = "etcd", feature = "mysql", feature = "postgres", feature = "redis")))]
+#[cfg(not(all(
+    feature = "sled",
+    feature = "fjall",
+    feature = "etcd",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis"
+)))]
 fn without(url: &str, feature: &str) -> Error {
     let add = format!("`cargo add metaparticle --features {feature}`");
     unusable(url, &format!("metaparticle was built without its feature `{feature}`; add it: {add}"))

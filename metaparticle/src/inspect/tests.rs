@@ -103,7 +103,7 @@ fn store(unreadable: &[usize]) -> Inspector {
         if loader.is_full_for(&key(number), 1) {
             assert_eq!(loader.write().expect("writes"), None);
         }
-        loader.add(key(number), Arc::from([number as u8]));
+        loader.add(key(number), [number as u8].into());
     }
     loader.write().expect("writes");
     assert_eq!(loader.counts, Counts { new: 600, replaced: 0, equal: 0 });
@@ -150,9 +150,9 @@ fn a_change_is_tried_again_when_another_was_faster_and_gives_up_in_the_end() {
 fn nothing_is_replaced_unasked() {
     let inspector = store(&[]);
     let mut loader = inspector.loader();
-    loader.add(key(5), Arc::from([5]));
-    loader.add(key(6), Arc::from([99]));
-    loader.add(key(5_000), Arc::from([1]));
+    loader.add(key(5), [5].into());
+    loader.add(key(6), [99].into());
+    loader.add(key(5_000), [1].into());
     assert_eq!(loader.write().expect("looks"), Some(key(6)));
     assert_eq!(inspector.get(&key(5_000)).expect("reads"), None);
     loader.replace = true;

@@ -53,8 +53,19 @@ pub(crate) trait Peer: Send + Sync {
 type Change<'a, T> = (u32, &'a dyn Fn(&mut T));
 
 /// All peers, in the order of the tables.
-pub(crate) const PEERS: [&str; 10] =
-    ["metaparticle", "sled", "redb", "sqlite", "fjall", "stm", "mutex", "limit-log", "limit-fdatasync", "limit-encode"];
+pub(crate) const PEERS: [&str; 11] = [
+    "metaparticle",
+    "metaparticle-fjall",
+    "sled",
+    "redb",
+    "sqlite",
+    "fjall",
+    "stm",
+    "mutex",
+    "limit-log",
+    "limit-fdatasync",
+    "limit-encode",
+];
 
 /// Whether this peer can do this at all.
 pub(crate) fn takes_part(peer: &str, job: crate::job::Job, mode: Mode, threads: usize) -> bool {
@@ -71,8 +82,10 @@ pub(crate) fn takes_part(peer: &str, job: crate::job::Job, mode: Mode, threads: 
 /// Opens a peer on what is in `folder`.
 pub(crate) fn open(peer: &str, folder: &Path, mode: Mode) -> Box<dyn Peer> {
     let durable = mode == Mode::Durable;
+    let ours = |engine| Box::new(ours::Ours::open(&format!("{engine}:{}", folder.join("store").display()), mode.durability()));
     match peer {
-        "metaparticle" => Box::new(ours::Ours::open(&folder.join("store").display().to_string(), mode.durability())),
+        "metaparticle" => ours("sled"),
+        "metaparticle-fjall" => ours("fjall"),
         "sled" => Box::new(by_hand_sled::Sled::open(folder, durable)),
         "redb" => Box::new(by_hand_redb::Redb::open(folder, durable)),
         "sqlite" => Box::new(by_hand_sqlite::Sqlite::open(folder, durable)),
@@ -88,5 +101,5 @@ pub(crate) fn open(peer: &str, folder: &Path, mode: Mode) -> Box<dyn Peer> {
 
 /// Whether it keeps what it does, so that it can be looked at again after reopening.
 pub(crate) fn keeps(peer: &str) -> bool {
-    matches!(peer, "metaparticle" | "sled" | "redb" | "sqlite" | "fjall")
+    matches!(peer, "metaparticle" | "metaparticle-fjall" | "sled" | "redb" | "sqlite" | "fjall")
 }

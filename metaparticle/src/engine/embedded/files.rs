@@ -10,12 +10,16 @@ pub(super) fn io_error(path: &Path, what: &str, error: io::Error) -> Error {
     Error::with_source(ErrorKind::Engine, format!("the store {} failed: {what}", path.display()), error)
 }
 
-/// Syncs a file, or the names in a folder. One that was removed meanwhile is none to sync.
+/// Syncs a file, or the names in a folder.
 pub(super) fn sync_path(path: &Path) -> io::Result<()> {
-    match File::open(path).and_then(|file| file.sync_all()) {
-        // `PermissionDenied`: a folder on a system that cannot open folders.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(()),
-        synced => synced,
+    ignore_gone(File::open(path).and_then(|file| file.sync_all()))
+}
+
+/// What was removed meanwhile is not to be synced, nor is a folder on a system that cannot open folders.
+pub(super) fn ignore_gone<T: Default>(result: io::Result<T>) -> io::Result<T> {
+    match result {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(T::default()),
+        result => result,
     }
 }
 

@@ -120,13 +120,10 @@ impl Follower {
         self.inner.state.lock().applied
     }
 
-    /// Has the map follow now, unless it does already.
+    /// Has the map follow now, or once more if it does already.
     pub(super) fn hurry(&self) {
-        let mut state = self.inner.state.lock();
-        if !state.is_busy && !state.is_due {
-            state.is_due = true;
-            self.inner.changed.notify_all();
-        }
+        self.inner.state.lock().is_due = true;
+        self.inner.changed.notify_all();
     }
 
     /// Waits until the map has all that was added; the newest commit of it.

@@ -47,7 +47,7 @@ pub(crate) trait OrderedMap: Send + Sync + 'static {
     /// The number of the newest commit applied, as found at opening.
     fn last_commit(&self) -> u64;
 
-    /// What it can take. What it applies at once is never larger than `commit_bytes`.
+    /// What it can take.
     fn limits(&self) -> Limits;
 }
 

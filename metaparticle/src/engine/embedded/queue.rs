@@ -9,9 +9,9 @@ use crate::sync::{AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
 /// commit more, is one group, which the log must take.
-const UNWRITTEN_BYTES: u64 = 4 << 20;
+const UNWRITTEN_BYTES: u64 = 3 << 20;
 /// When so much is unwritten, it is written before its time.
-const GROUP_BYTES: u64 = UNWRITTEN_BYTES / 2;
+const GROUP_BYTES: u64 = 2 << 20;
 
 #[derive(Default)]
 struct State {

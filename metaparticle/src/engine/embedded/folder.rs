@@ -4,20 +4,20 @@
 //! |---|---|
 //! | `metaparticle` | the mark: two slots of 64 bytes at 0 and 512, written in turn, so that a torn write leaves the other |
 //! | `lock` | locked by the process that has the store open |
-//! | `sled/` | sled's own files |
-//! | `journal/` | commits that sled may not have yet |
+//! | `sled/` or `fjall/` | the files of the ordered map, named after its library |
+//! | `journal/` | commits that the map may not have yet |
 //!
 //! A slot is: magic `metapart`, format `u16`, stage `u8` (1 being made, 2 open, 3 closed), zero `u8`, sequence `u64`, store id `u128`, last
-//! commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are little-endian. The mark is written after each group of
-//! commits and not synced by itself: it may be older than what sled has, after a power cut, and is never newer. If sled has
-//! less than the mark says, sled has lost something.
+//! commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are little-endian. The mark is written when the map has
+//! changed and not synced by itself: it may be older than what the map has, after a power cut, and is never newer. If the map
+//! has less than the mark says, the map has lost something.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::files::{io_error, parent, sync_path};
+use super::files::{ignore_gone, io_error, parent, sync_path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::sync::{Instant, thread};
@@ -29,8 +29,8 @@ const SLOTS: [u64; 2] = [0, 512];
 const CHECKED_BYTES: usize = 8 + 2 + 1 + 1 + 8 + 16 + 8;
 /// A program that this process starts has all of its files for a moment, and so a lock that was given up just now.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-/// sled gives up its lock a little after it was dropped.
-const SLED_LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// The libraries of ordered maps, each with files of its own that no other can read.
+const LIBRARIES: [&str; 2] = ["sled", "fjall"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -52,6 +52,7 @@ pub(super) struct Mark {
 /// A folder that this process has to itself.
 pub(super) struct Folder {
     path: PathBuf,
+    library: &'static str,
     mark_file: File,
     mark: Mark,
     // Unlocked when all else is closed: fields are dropped in order.
@@ -59,9 +60,9 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder, and makes it first if there is none.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        check_ours(path)?;
+    /// Takes the folder for a map of `library`, and makes it first if there is none.
+    pub(super) fn open(path: &Path, library: &'static str) -> Result<Self> {
+        check_ours(path, library)?;
         make(path).map_err(|error| io_error(path, "its folder cannot be made", error))?;
         let lock = lock(path)?;
         let mark_path = path.join("metaparticle");
@@ -70,13 +71,13 @@ impl Folder {
         let mut bytes = Vec::new();
         let read = (&mark_file).take(4096).read_to_end(&mut bytes);
         read.map_err(|error| io_error(path, "its mark cannot be read", error))?;
-        if bytes.is_empty() && path.join("sled").exists() {
+        if bytes.is_empty() && path.join(library).exists() {
             // The mark is written before anything else is made.
             return Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark is empty", path.display())));
         }
         let fresh = Mark { stage: Stage::BeingMade, store_id: random::id(), last_commit: 0, sequence: 0 };
         let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
-        let mut folder = Self { path: path.to_owned(), mark_file, mark, _lock: lock };
+        let mut folder = Self { path: path.to_owned(), library, mark_file, mark, _lock: lock };
         if bytes.is_empty() {
             folder.write_mark(fresh.stage, fresh.last_commit)?;
         }
@@ -88,11 +89,12 @@ impl Folder {
         self.mark
     }
 
-    pub(super) fn sled_path(&self) -> PathBuf {
-        self.path.join("sled")
+    /// The folder of the map's files.
+    pub(super) fn files(&self) -> PathBuf {
+        self.path.join(self.library)
     }
 
-    pub(super) fn journal_path(&self) -> PathBuf {
+    pub(super) fn journal(&self) -> PathBuf {
         self.path.join("journal")
     }
 
@@ -110,62 +112,40 @@ impl Folder {
         self.mark_file.sync_all().map_err(|error| io_error(&self.path, "its mark cannot be synced", error))
     }
 
-    /// Makes the names of all files last, once they are there. sled does not.
+    /// Makes all files and their names last, once they are there. The libraries leave names out.
     pub(super) fn sync_names(&self) -> Result<()> {
-        let sled = self.sled_path();
-        let folders = [self.path.clone(), sled.clone(), sled.join("blobs"), parent(&self.path).to_owned()];
-        let files = fs::read_dir(&sled).map_err(|error| io_error(&self.path, "its files cannot be listed", error))?;
-        let files = files.filter_map(|file| file.ok()).map(|file| file.path());
-        for path in files.chain(folders) {
-            sync_path(&path).map_err(|error| io_error(&self.path, &format!("{} cannot be synced", path.display()), error))?;
-        }
-        Ok(())
+        sync_below(&self.files()).map_err(|error| io_error(&self.path, "its files cannot be synced", error))?;
+        let synced = sync_path(&self.path).and_then(|()| sync_path(parent(&self.path)));
+        synced.map_err(|error| io_error(&self.path, "its folder cannot be synced", error))
     }
 
-    /// Removes what sled cannot open after it was cut short while writing a snapshot; the snapshot is not needed.
-    pub(super) fn remove_unfinished_snapshots(&self) -> Result<()> {
-        let Ok(files) = fs::read_dir(self.sled_path()) else { return Ok(()) };
-        for file in files.filter_map(|file| file.ok()) {
-            if file.file_name().to_string_lossy().ends_with(".generating") {
-                fs::remove_file(file.path()).map_err(|error| io_error(&file.path(), "it cannot be removed", error))?;
-            }
-        }
-        Ok(())
+    /// A folder for what cannot be used and is not thrown away.
+    pub(super) fn aside(&self) -> PathBuf {
+        self.path.join("damaged")
     }
 
-    /// Puts aside, into `damaged/`, sled's files of a first opening that was cut short. Tells whether there were any.
-    pub(super) fn put_unfinished_sled_aside(&self) -> Result<bool> {
-        let aside = self.path.join("damaged");
-        let to = aside.join(format!("unfinished-{:016x}", fastrand::u64(..)));
-        let moved = fs::create_dir_all(&aside).and_then(|()| fs::rename(self.sled_path(), to));
-        moved.map(|()| true).map_err(|error| io_error(&self.path, "its unfinished files cannot be put aside", error))
-    }
-
-    /// Puts sled's snapshots aside, into `damaged/`; sled can do without. Tells whether there were any.
-    pub(super) fn put_snapshots_aside(&self) -> Result<bool> {
-        let aside = self.path.join("damaged");
-        let Ok(files) = fs::read_dir(self.sled_path()) else { return Ok(false) };
-        let mut any = false;
-        for file in files.filter_map(|file| file.ok()).filter(|file| file.file_name().to_string_lossy().starts_with("snap.")) {
-            let moved = fs::create_dir_all(&aside).and_then(|()| fs::rename(file.path(), aside.join(file.file_name())));
-            moved.map_err(|error| io_error(&file.path(), "it cannot be put aside", error))?;
-            any = true;
-        }
-        Ok(any)
-    }
-
-    /// Waits until nobody has sled's own lock; we have ours, so that it can only be a handle that is being dropped.
-    pub(super) fn wait_for_sled_lock(&self) -> Result<()> {
-        match OpenOptions::new().read(true).write(true).open(self.sled_path().join("db")) {
-            Ok(db) => wait_for_lock(&self.path, &db, SLED_LOCK_PATIENCE),
-            // There is none yet.
-            Err(_) => Ok(()),
-        }
+    /// Puts the map's files of a first opening that was cut short aside.
+    pub(super) fn put_unfinished_aside(&self) -> Result<()> {
+        let to = self.aside().join(format!("unfinished-{:016x}", fastrand::u64(..)));
+        let moved = fs::create_dir_all(self.aside()).and_then(|()| fs::rename(self.files(), to));
+        moved.map_err(|error| io_error(&self.path, "its unfinished files cannot be put aside", error))
     }
 }
 
-/// That the path is free, or a store.
-fn check_ours(path: &Path) -> Result<()> {
+/// Syncs a folder, and all that is below.
+fn sync_below(folder: &Path) -> io::Result<()> {
+    for entry in ignore_gone(fs::read_dir(folder).map(Some))?.into_iter().flatten().filter_map(|entry| entry.ok()) {
+        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+            sync_below(&entry.path())?;
+        } else {
+            sync_path(&entry.path())?;
+        }
+    }
+    sync_path(folder)
+}
+
+/// That the path is free, or a store of this library.
+fn check_ours(path: &Path, library: &str) -> Result<()> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io_error(path, "it cannot be looked at", error)),
@@ -179,7 +159,14 @@ fn check_ours(path: &Path) -> Result<()> {
         return not_ours("a file");
     }
     if path.join("metaparticle").exists() {
-        return Ok(());
+        return match LIBRARIES.into_iter().find(|other| *other != library && path.join(other).exists()) {
+            None => Ok(()),
+            Some(other) => {
+                let shown = path.display();
+                let message = format!("the store {shown} is one of {other} and not of {library}; open it as `{other}:{shown}`");
+                Err(Error::new(ErrorKind::Setup, message))
+            }
+        };
     }
     let files = fs::read_dir(path).map_err(|error| io_error(path, "it cannot be listed", error))?;
     // A lock alone is left by a first opening that was cut short.
@@ -216,7 +203,7 @@ fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn wait_for_lock(path: &Path, file: &File, patience: Duration) -> Result<()> {
+pub(super) fn wait_for_lock(path: &Path, file: &File, patience: Duration) -> Result<()> {
     let start = Instant::now();
     loop {
         match file.try_lock() {
@@ -234,6 +221,10 @@ fn in_use(path: &Path) -> Error {
         path.display()
     );
     Error::new(ErrorKind::InUse, message)
+}
+
+pub(super) fn in_store(path: &Path, error: &Error) -> Error {
+    error.within(format!("the store {}", path.display()))
 }
 
 fn encode(mark: &Mark) -> [u8; SLOT_BYTES] {

@@ -1,12 +1,12 @@
-//! The bytes of records and of the store's state inside sled.
+//! The bytes of records and of the store's state inside an ordered map.
 //!
-//! One sled tree holds everything. The first byte of a key says what is behind it:
+//! The first byte of a key says what is behind it:
 //!
 //! | key | value |
 //! |---|---|
 //! | `0` | the *state*: checksum `u32`, format `u16`, store id `u128`, last commit `u64`, number of records `u64`, digest `u64` |
 //! | `1`, record key | the *head* of a record: checksum `u32`, version `u64`, number of further pieces `u16`, first bytes |
-//! | `2`, length of record key `u16`, record key, index `u16` | a further *piece* of a record's bytes |
+//! | `2`, length of record key `u16`, record key, index `u16` | a further *piece* of a record's bytes, in sled only |
 //!
 //! Numbers are little-endian in values and big-endian in keys. A checksum is the CRC-32 of all that follows it; that of a head
 //! covers the record key, the version, the number of pieces, and the bytes of all pieces. The *digest* is the wrapping sum, over
@@ -15,8 +15,6 @@
 use crate::engine::{Record, Version};
 use crate::error::{Error, ErrorKind, Result};
 
-/// sled must be given no larger value: it keeps nodes that grow too large in files that it never syncs.
-const VALUE_BYTES: usize = 4_000;
 const HEAD_BYTES: usize = 4 + 8 + 2;
 const STATE_BYTES: usize = 4 + 2 + 16 + 8 + 8 + 8;
 const FORMAT: u16 = 1;
@@ -34,18 +32,18 @@ pub(super) fn head_key(key: &[u8]) -> Vec<u8> {
 pub(super) const HEADS: std::ops::Range<[u8; 1]> = [HEAD]..[PIECE];
 
 /// The record key of a head.
-pub(super) fn record_key(head_key: &[u8]) -> Option<&[u8]> {
-    head_key.strip_prefix(&[HEAD])
+pub(super) fn record_key(head_key: &[u8]) -> &[u8] {
+    head_key.strip_prefix(&[HEAD]).unwrap_or_default()
 }
 
 pub(super) fn piece_key(key: &[u8], index: u16) -> Vec<u8> {
     [&[PIECE], &(key.len() as u16).to_be_bytes()[..], key, &index.to_be_bytes()].concat()
 }
 
-/// A record cut into values: the head, and further pieces.
-pub(super) fn split<'a>(key: &[u8], version: u64, bytes: &'a [u8]) -> (Vec<u8>, Vec<&'a [u8]>) {
-    let (first, rest) = bytes.split_at(bytes.len().min(VALUE_BYTES - HEAD_BYTES));
-    let pieces: Vec<&[u8]> = rest.chunks(VALUE_BYTES).collect();
+/// A record cut into values of at most `value_bytes`: the head, and further pieces.
+pub(super) fn split<'a>(key: &[u8], version: u64, bytes: &'a [u8], value_bytes: usize) -> (Vec<u8>, Vec<&'a [u8]>) {
+    let (first, rest) = bytes.split_at(bytes.len().min(value_bytes - HEAD_BYTES));
+    let pieces: Vec<&[u8]> = rest.chunks(value_bytes).collect();
     let count = pieces.len() as u16;
     let mut head = Vec::with_capacity(HEAD_BYTES + first.len());
     head.extend(checksum(key, version, count, bytes).to_le_bytes());
@@ -87,12 +85,12 @@ impl<'a> Head<'a> {
     }
 
     /// The whole record, if the checksum says so. `piece` gives further pieces.
-    pub(super) fn join(self, key: &[u8], mut piece: impl FnMut(u16) -> Result<Option<::sled::IVec>>) -> Result<Record> {
+    pub(super) fn join<P: AsRef<[u8]>>(self, key: &[u8], mut piece: impl FnMut(u16) -> Result<Option<P>>) -> Result<Record> {
         let mut bytes = self.first.to_vec();
         for index in 0..self.pieces {
             // A wrong number of pieces ends at the first that is not there.
             let piece = piece(index)?.ok_or_else(|| damaged(key, "a piece of it is missing"))?;
-            bytes.extend_from_slice(&piece);
+            bytes.extend_from_slice(piece.as_ref());
         }
         if checksum(key, self.version, self.pieces, &bytes) != self.checksum {
             return Err(damaged(key, "its checksum does not fit"));
@@ -101,7 +99,7 @@ impl<'a> Head<'a> {
     }
 
     /// The record's part of the digest.
-    pub(super) fn digest(&self, key: &[u8]) -> u64 {
+    fn digest(&self, key: &[u8]) -> u64 {
         let mut mixed = (u64::from(crc32fast::hash(key)) << 32 | u64::from(self.checksum)) ^ self.version.rotate_left(17);
         // The finalizer of SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -124,6 +122,21 @@ pub(super) struct State {
 }
 
 impl State {
+    /// That of an empty store.
+    pub(super) fn new(store_id: u128) -> Self {
+        Self { store_id, last_commit: 0, records: 0, digest: 0 }
+    }
+
+    pub(super) fn add(&mut self, key: &[u8], head: &Head<'_>) {
+        self.records = self.records.wrapping_add(1);
+        self.digest = self.digest.wrapping_add(head.digest(key));
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8], head: &Head<'_>) {
+        self.records = self.records.wrapping_sub(1);
+        self.digest = self.digest.wrapping_sub(head.digest(key));
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; 4];
         bytes.extend(FORMAT.to_le_bytes());
@@ -162,9 +175,9 @@ mod tests {
     #[test]
     fn every_flipped_bit_of_a_record_is_noticed() {
         let bytes: Vec<u8> = (0..9000).map(|n| n as u8).collect();
-        let (head, pieces) = split(b"key", 7, &bytes);
+        let (head, pieces) = split(b"key", 7, &bytes, 4_000);
         let read = |key: &[u8], head: &[u8], pieces: &[Vec<u8>]| {
-            Head::parse(key, head)?.join(key, |index| Ok(pieces.get(usize::from(index)).map(|piece| (&**piece).into())))
+            Head::parse(key, head)?.join(key, |index| Ok(pieces.get(usize::from(index))))
         };
         let pieces: Vec<Vec<u8>> = pieces.into_iter().map(<[u8]>::to_vec).collect();
         assert_eq!(&*read(b"key", &head, &pieces).expect("reads").bytes, &*bytes);

@@ -1,0 +1,153 @@
+//! An ordered map in a folder, of a library's making, and what it takes to notice that it has lost something.
+
+use std::path::PathBuf;
+
+use super::entry::{Head, STATE_KEY, State, head_key, piece_key, record_key, split};
+use super::folder::{Folder, Stage, in_store};
+use super::journal::Journal;
+use super::library::Library;
+use super::map::{Found, Group, OrderedMap};
+use super::recovery::recover;
+use crate::engine::{KeyRange, Limits, Record, RecordKey};
+use crate::error::{Error, Result};
+use crate::sync::Mutex;
+
+/// Records in a folder.
+pub(crate) struct FolderMap<L: Library> {
+    // Dropped in this order: the library, then the folder's lock.
+    pub(super) library: L,
+    writer: Mutex<Writer>,
+    last_commit: u64,
+}
+
+/// What only the flusher changes.
+struct Writer {
+    folder: Folder,
+    state: State,
+    failed: Option<Error>,
+}
+
+impl<L: Library> FolderMap<L> {
+    /// What `library` has in `folder`.
+    pub(super) fn new(folder: Folder, library: L) -> Result<Self> {
+        let state = State::new(folder.mark().store_id);
+        let writer = Mutex::new(Writer { folder, state, failed: None });
+        let mut map = Self { library, writer, last_commit: 0 };
+        // An opening that has failed is not ended properly, and that of a new store has not made one.
+        map.last_commit = map.finish_opening().inspect_err(|error| map.writer.lock().failed = Some(error.clone()))?;
+        Ok(map)
+    }
+
+    /// Where the journal in front of it is.
+    pub(super) fn journal(&self) -> PathBuf {
+        self.writer.lock().folder.journal()
+    }
+
+    /// Whose files these are.
+    pub(super) fn store_id(&self) -> u128 {
+        self.writer.lock().state.store_id
+    }
+
+    /// Makes sure that the store is what it was, and there after a power cut, before anything is stored in it.
+    fn finish_opening(&self) -> Result<u64> {
+        let writer = &mut *self.writer.lock();
+        writer.state = recover(&self.library, writer.folder.mark())?;
+        // Before the store counts as made: from then on, a journal that is missing is a loss.
+        if writer.folder.mark().stage == Stage::BeingMade {
+            Journal::make(&writer.folder.journal(), writer.state.store_id)?;
+        }
+        self.commit(self.library.batch(), &writer.state)?;
+        writer.folder.sync_names()?;
+        writer.folder.write_mark(Stage::Open, writer.state.last_commit)?;
+        writer.folder.sync_mark()?;
+        Ok(writer.state.last_commit)
+    }
+
+    fn commit(&self, mut batch: L::Batch, state: &State) -> Result<()> {
+        self.library.insert(&mut batch, STATE_KEY, &state.encode());
+        self.library.commit(batch)
+    }
+
+    /// Adds a change to the batch, and to the state.
+    fn add(&self, batch: &mut L::Batch, state: &mut State, key: &RecordKey, record: Option<&Record>) -> Result<()> {
+        let head = head_key(key);
+        let old = self.library.get(&head)?;
+        let mut old_pieces = 0;
+        if let Some(value) = &old {
+            let old = Head::parse(key, value.as_ref()).map_err(|error| in_store(self.library.path(), &error))?;
+            old_pieces = old.pieces;
+            state.remove(key, &old);
+        }
+        let mut pieces = 0;
+        match record {
+            None => self.library.remove(batch, &head),
+            Some(record) => {
+                let (value, rest) = split(key, record.version.number() as u64, &record.bytes, L::VALUE_BYTES);
+                state.add(key, &Head::parse(key, &value)?);
+                self.library.insert(batch, &head, &value);
+                for piece in rest {
+                    self.library.insert(batch, &piece_key(key, pieces), piece);
+                    pieces += 1;
+                }
+            }
+        }
+        (pieces..old_pieces).for_each(|index| self.library.remove(batch, &piece_key(key, index)));
+        Ok(())
+    }
+
+    fn write(&self, writer: &mut Writer, group: &Group) -> Result<()> {
+        let mut state = State { last_commit: group.last_commit, ..writer.state };
+        let mut batch = self.library.batch();
+        for (key, record) in &group.changes {
+            self.add(&mut batch, &mut state, key, record.as_ref())?;
+        }
+        self.commit(batch, &state)?;
+        writer.state = state;
+        writer.folder.write_mark(Stage::Open, group.last_commit)
+    }
+}
+
+impl<L: Library> OrderedMap for FolderMap<L> {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>> {
+        let head = self.library.get(&head_key(key))?;
+        head.map(|head| self.library.join(key, head.as_ref())).transpose()
+    }
+
+    fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>> {
+        let heads = self.library.range(head_key(&range.start)..head_key(&range.end));
+        let found = heads.take(limit).map(|entry| {
+            let (key, head) = entry?;
+            let key = record_key(key.as_ref());
+            let record = if wanted(key) { Some(self.library.join(key, head.as_ref())?) } else { None };
+            Ok((RecordKey::new(key), record))
+        });
+        found.collect()
+    }
+
+    fn apply(&self, group: &Group) -> Result<()> {
+        let writer = &mut *self.writer.lock();
+        if let Some(error) = &writer.failed {
+            return Err(error.clone());
+        }
+        self.write(writer, group).inspect_err(|error| writer.failed = Some(error.clone()))
+    }
+
+    fn last_commit(&self) -> u64 {
+        self.last_commit
+    }
+
+    fn limits(&self) -> Limits {
+        L::LIMITS
+    }
+}
+
+impl<L: Library> Drop for FolderMap<L> {
+    /// Everything is on disk already, but for the mark, which says how far it has come.
+    fn drop(&mut self) {
+        let writer = &mut *self.writer.lock();
+        if writer.failed.is_none() && writer.folder.write_mark(Stage::Closed, writer.state.last_commit).is_ok() {
+            // If it is not synced, the next opening reads the store through. No more than that.
+            let _ = writer.folder.sync_mark();
+        }
+    }
+}
