@@ -79,7 +79,7 @@ pub(crate) enum Before {
     Nothing,
     Fields(Arc<Encoded>),
     /// As in this record, which was looked at before.
-    Record(RecordBytes, Arc<Schema>),
+    Record(RecordBytes, &'static Schema),
 }
 
 impl Before {

@@ -11,7 +11,6 @@ use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, Rang
 use std::sync::Arc;
 
 use foundationdb_tuple::{TuplePack, TupleUnpack, pack, unpack};
-use smallvec::SmallVec;
 
 use crate::engine::{KeyRange, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -177,18 +176,21 @@ impl<T: Persistent, Q: IntoKey<T::Key>> KeyFor<T> for Q {
     }
 }
 
+/// Keys of up to so many bytes are encoded without an allocation.
+const SHORT: usize = 128;
+
 /// Names one object: a type and a key, encoded.
 #[derive(Debug)]
 pub struct ObjectKey<T> {
     record_key: RecordKey,
     /// A function of `T: Persistent`, as a pointer: where `T` is not, a bound here would be reported a second time.
-    info: fn(&Attempt) -> Result<Arc<TypeInfo>>,
+    info: fn(&Attempt) -> Result<&'static TypeInfo>,
     object: PhantomData<fn() -> T>,
 }
 
 impl<T> ObjectKey<T> {
     /// What a transaction knows of the type.
-    pub(crate) fn info(&self, attempt: &Attempt) -> Result<Arc<TypeInfo>> {
+    pub(crate) fn info(&self, attempt: &Attempt) -> Result<&'static TypeInfo> {
         (self.info)(attempt)
     }
 
@@ -211,10 +213,11 @@ impl<T: Persistent> ObjectKey<T> {
     }
 
     fn of(tuple: &impl TuplePack) -> Self {
-        let mut packed = SmallVec::<[u8; 128]>::new();
-        // Writing to memory does not fail.
-        let _ = tuple.pack_root(&mut packed);
-        Self::of_record_key(RecordKey::new(packed))
+        let mut buffer = [0; SHORT];
+        let mut rest = &mut buffer[..];
+        let fits = tuple.pack_root(&mut rest).is_ok();
+        let left = rest.len();
+        Self::of_record_key(if fits { RecordKey::new(&buffer[..SHORT - left]) } else { RecordKey::new(pack(tuple)) })
     }
 
     pub(crate) fn of_record_key(record_key: RecordKey) -> Self {

@@ -30,8 +30,8 @@ pub struct Ref<'tx, T> {
 }
 
 impl<'tx, T> Ref<'tx, T> {
+    /// The slot counts it already.
     pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: Arc<T>) -> Self {
-        attempt.hold(slot);
         Self { object, attempt, slot }
     }
 }
@@ -52,6 +52,7 @@ impl<T> Deref for Ref<'_, T> {
 
 impl<T> Clone for Ref<'_, T> {
     fn clone(&self) -> Self {
+        self.attempt.hold(self.slot);
         Self::new(self.attempt, self.slot, self.object.clone())
     }
 }

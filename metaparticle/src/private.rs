@@ -1,7 +1,5 @@
 //! What expansions of the macros may name. Not for use by hand, and without any promise of stability.
 
-use std::sync::Arc;
-
 pub use ::serde;
 pub use std::string::String;
 
@@ -20,7 +18,7 @@ use crate::object::Ref;
 use crate::persistent::Persistent;
 use crate::schema::TypeInfo;
 use crate::store::current;
-use crate::transaction::{Attempt, Tx};
+use crate::transaction::{Attempt, KeysToLoad, Tx};
 
 /// `T`, as the argument of another type.
 pub type Itself<T> = T;
@@ -39,12 +37,12 @@ pub fn singleton_key<T: Singleton>() -> ObjectKey<T> {
 pub trait AnyKey {
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)>;
+    fn resolve(&self, attempt: &Attempt) -> Result<(&'static TypeInfo, RecordKey)>;
 }
 
 impl<T> AnyKey for ObjectKey<T> {
     #[allow(private_interfaces)]
-    fn resolve(&self, attempt: &Attempt) -> Result<(Arc<TypeInfo>, RecordKey)> {
+    fn resolve(&self, attempt: &Attempt) -> Result<(&'static TypeInfo, RecordKey)> {
         Ok((self.info(attempt)?, self.record_key().clone()))
     }
 }
@@ -52,8 +50,8 @@ impl<T> AnyKey for ObjectKey<T> {
 /// Loads the objects of all parameters in one step.
 pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
     let attempt = tx.attempt_state();
-    let keys: Result<Vec<_>> = keys.iter().map(|key| key.resolve(attempt)).collect();
-    attempt.load(&keys?)
+    let keys: Result<KeysToLoad> = keys.iter().map(|key| key.resolve(attempt)).collect();
+    attempt.load_at_start(keys?)
 }
 
 /// For a parameter `&mut T`.

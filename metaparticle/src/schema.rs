@@ -6,11 +6,11 @@
 #[cfg(feature = "schema-file")]
 mod file;
 pub(crate) mod plan;
+mod recent;
 pub(crate) mod record;
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -18,6 +18,7 @@ use foldhash::fast::RandomState;
 pub use self::file::SchemaFile;
 use self::plan::{Misfit, StructShape};
 pub(crate) use self::plan::{Place, Plan};
+use self::recent::Recent;
 use self::record::SchemaRecord;
 pub use self::record::StoredField;
 use crate::encoding::{Encoded, FieldSet, RecordFields, compose_record};
@@ -26,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, describe, schema_key};
 use crate::persistent::{Persistent, stored_name};
 use crate::store::Waiter;
-use crate::sync::RwLock;
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 
 /// How often writing a new schema is tried against other processes that do the same.
 const WRITE_ATTEMPTS: usize = 100;
@@ -39,6 +40,8 @@ pub(crate) struct Schema {
     plan: Result<Plan, Misfit>,
     /// Fields of the schema that the struct does not read.
     unknown: Vec<usize>,
+    /// Whether it is the one that the struct is written in.
+    is_own: bool,
     /// For each of its fields, the struct's field that is written there: the one of the same name and shape.
     written: Vec<Option<usize>>,
 }
@@ -48,7 +51,8 @@ impl Schema {
         let plan = Plan::new(&stored, own);
         let unknown = plan.as_ref().map(|plan| plan.unread(stored.len())).unwrap_or_default();
         let written = stored.iter().map(|field| own_stored.iter().position(|own| own == field)).collect();
-        Self { number, stored, plan, unknown, written }
+        let is_own = stored == own_stored;
+        Self { number, stored, plan, unknown, is_own, written }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -69,7 +73,7 @@ impl Schema {
 /// A record's fields, its schema, and how the program's struct reads them.
 pub(crate) struct Read<'a> {
     pub(crate) fields: RecordFields<'a>,
-    pub(crate) schema: Arc<Schema>,
+    pub(crate) schema: &'static Schema,
 }
 
 impl<'a> Read<'a> {
@@ -94,12 +98,19 @@ static UNREADABLE: Plan = Plan::Fields(Vec::new());
 struct Known {
     version: Option<Version>,
     record: SchemaRecord,
-    schemas: Vec<Arc<Schema>>,
+    schemas: Vec<&'static Schema>,
     /// The one that the struct is written in, so that a commit need not look for it.
-    own: Option<Arc<Schema>>,
+    own: Option<&'static Schema>,
 }
 
-/// A type as one store knows it.
+thread_local! {
+    static TYPES: Recent<(u64, TypeId), &'static TypeInfo> = const { Recent::new() };
+    /// By the store, the place of the type in memory, and the schema's number, which never means another one.
+    static SCHEMAS: Recent<(u64, usize, u32), &'static Schema> = const { Recent::new() };
+}
+
+/// A type as one store knows it. It is used by one store after the other and never freed, so that nobody has to count who uses it:
+/// there are as many as there were stores open at once.
 #[derive(Debug)]
 pub(crate) struct TypeInfo {
     pub(crate) name: String,
@@ -110,7 +121,11 @@ pub(crate) struct TypeInfo {
     own_stored: Vec<StoredField>,
     is_ordered: bool,
     describe: fn(&[u8]) -> String,
+    /// The number of the store that uses it.
+    store: AtomicU64,
     known: RwLock<Known>,
+    /// All schemas that it has met, in any store.
+    schemas: Mutex<Vec<&'static Schema>>,
 }
 
 impl TypeInfo {
@@ -124,7 +139,9 @@ impl TypeInfo {
             own_stored: own.stored(),
             own,
             describe: describe::<T>,
+            store: AtomicU64::new(0),
             known: RwLock::default(),
+            schemas: Mutex::default(),
         }
     }
 
@@ -146,8 +163,10 @@ impl TypeInfo {
     /// A record's fields, and how the struct reads them.
     pub(crate) fn read<'a>(&self, bytes: &'a [u8], engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Read<'a>> {
         let fields = RecordFields::parse(bytes)?;
-        let number = fields.schema() as usize;
-        let find = || self.known.read().schemas.get(number).cloned();
+        let number = fields.schema();
+        let key = (self.store.load(Ordering::Relaxed), std::ptr::from_ref(self).addr(), number);
+        let find = || self.known.read().schemas.get(number as usize).copied();
+        let find = || SCHEMAS.with(|schemas| schemas.get(key, || find().ok_or(()))).ok();
         let mut found = find();
         if found.is_none() {
             self.refresh(engine, waiter)?;
@@ -180,7 +199,7 @@ impl TypeInfo {
         waiter: &Waiter<'_>,
     ) -> Result<Vec<u8>> {
         let base = base.map(|bytes| self.read(bytes, engine, waiter)).transpose()?;
-        let target = self.target_schema(base.as_ref().map(|base| &base.schema), engine, waiter)?;
+        let target = self.target_schema(base.as_ref().map(|base| base.schema), engine, waiter)?;
         let bytes_of = |(stored, own): (&StoredField, &Option<usize>)| -> Option<&[u8]> {
             match own {
                 Some(index) if written.contains(*index) => fields.field(*index),
@@ -199,14 +218,17 @@ impl TypeInfo {
 
     /// The schema to write a record in that followed `base`: the struct's own, but never without a field that the record has
     /// and the struct does not know.
-    fn target_schema(&self, base: Option<&Arc<Schema>>, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Arc<Schema>> {
+    fn target_schema(&self, base: Option<&'static Schema>, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static Schema> {
+        if let Some(base) = base.filter(|base| base.is_own) {
+            return Ok(base);
+        }
         let base = base.filter(|base| !base.unknown.is_empty());
         match base {
-            Some(base) if base.covers(self.own_stored.len()) => return Ok(base.clone()),
+            Some(base) if base.covers(self.own_stored.len()) => return Ok(base),
             Some(_) => {}
             None => {
                 if let Some(own) = &self.known.read().own {
-                    return Ok(own.clone());
+                    return Ok(own);
                 }
             }
         }
@@ -255,12 +277,22 @@ impl TypeInfo {
 
     /// Takes over what the store has of the type.
     fn accept(&self, version: Option<Version>, content: SchemaRecord) {
-        let schema = |(number, stored): (usize, &Vec<StoredField>)| {
-            Arc::new(Schema::new(number as u32, stored.clone(), &self.own, &self.own_stored))
-        };
-        let schemas: Vec<_> = content.schemas.iter().enumerate().map(schema).collect();
-        let own = schemas.iter().find(|schema| schema.stored == self.own_stored).cloned();
+        let schemas: Vec<_> =
+            content.schemas.iter().enumerate().map(|(number, stored)| self.schema(number as u32, stored)).collect();
+        let own = schemas.iter().find(|schema| schema.stored == self.own_stored).copied();
         *self.known.write() = Known { version, record: content, schemas, own };
+    }
+
+    /// The schema with this number and these fields, made if it was not met before.
+    fn schema(&self, number: u32, stored: &[StoredField]) -> &'static Schema {
+        let mut schemas = self.schemas.lock();
+        if let Some(schema) = schemas.iter().find(|schema| schema.number == number && schema.stored == stored) {
+            return schema;
+        }
+        let schema = Schema::new(number, stored.to_vec(), &self.own, &self.own_stored);
+        let schema: &'static Schema = Box::leak(Box::new(schema));
+        schemas.push(schema);
+        schema
     }
 
     /// Adds a schema, unless somebody else changes the list meanwhile; either way it is read again.
@@ -284,47 +316,97 @@ impl TypeInfo {
 }
 
 /// The types that a program has used with one store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Types {
+    /// Which store; no two ever have the same number.
+    store: u64,
     known: RwLock<TypeMaps>,
 }
 
 #[derive(Debug, Default)]
 struct TypeMaps {
-    by_type: HashMap<TypeId, Arc<TypeInfo>, RandomState>,
+    by_type: HashMap<TypeId, &'static TypeInfo, RandomState>,
     by_name: HashMap<String, &'static str>,
+}
+
+/// Types of stores that are gone.
+static UNUSED: Mutex<Vec<(TypeId, &'static TypeInfo)>> = Mutex::new(Vec::new());
+
+impl Default for Types {
+    fn default() -> Self {
+        static STORES: AtomicU64 = AtomicU64::new(1);
+        Self { store: STORES.fetch_add(1, Ordering::Relaxed), known: RwLock::default() }
+    }
 }
 
 impl Types {
     /// The type, checked against the store when it is first used.
-    pub(crate) fn get<T: Persistent>(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Arc<TypeInfo>> {
+    pub(crate) fn get<T: Persistent>(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {
+        let key = (self.store, TypeId::of::<T>());
+        TYPES.with(|types| types.get(key, || self.find::<T>(engine, waiter)))
+    }
+
+    fn find<T: Persistent>(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {
         if let Some(info) = self.known.read().by_type.get(&TypeId::of::<T>()) {
-            return Ok(info.clone());
+            return Ok(info);
         }
-        let info = TypeInfo::new::<T>();
-        if let Some(info) = self.known.read().find::<T>(&info)? {
+        let info = self.take_unused::<T>();
+        let mine = self.check::<T>(info, engine, waiter);
+        if !mine.as_ref().is_ok_and(|mine| std::ptr::eq(*mine, info)) {
+            put_back(TypeId::of::<T>(), info);
+        }
+        mine
+    }
+
+    fn take_unused<T: Persistent>(&self) -> &'static TypeInfo {
+        let mut unused = UNUSED.lock();
+        let found = unused.iter().position(|(of, _)| *of == TypeId::of::<T>()).map(|at| unused.swap_remove(at).1);
+        drop(unused);
+        let info = found.unwrap_or_else(|| Box::leak(Box::new(TypeInfo::new::<T>())));
+        info.store.store(self.store, Ordering::Relaxed);
+        info
+    }
+
+    /// The type that the store knows: `info`, unless another thread was faster.
+    fn check<T: Persistent>(
+        &self,
+        info: &'static TypeInfo,
+        engine: &dyn Engine,
+        waiter: &Waiter<'_>,
+    ) -> Result<&'static TypeInfo> {
+        if let Some(info) = self.known.read().find::<T>(info)? {
             return Ok(info);
         }
         info.refresh(engine, waiter)?;
         info.check()?;
         let mut known = self.known.write();
-        // Another thread may have been faster.
-        if let Some(info) = known.find::<T>(&info)? {
+        if let Some(info) = known.find::<T>(info)? {
             return Ok(info);
         }
-        let info = Arc::new(info);
         known.by_name.insert(info.name.clone(), info.rust_name);
-        known.by_type.insert(TypeId::of::<T>(), info.clone());
+        known.by_type.insert(TypeId::of::<T>(), info);
         Ok(info)
     }
+}
+
+/// Its types can be used by other stores from now on.
+impl Drop for Types {
+    fn drop(&mut self) {
+        self.known.get_mut().by_type.drain().for_each(|(of, info)| put_back(of, info));
+    }
+}
+
+fn put_back(of: TypeId, info: &'static TypeInfo) {
+    *info.known.write() = Known::default();
+    UNUSED.lock().push((of, info));
 }
 
 impl TypeMaps {
     /// The type, if it is known; an error if another one has its name. Both are looked up under one lock: in between, another
     /// thread could add the type itself.
-    fn find<T: Persistent>(&self, new: &TypeInfo) -> Result<Option<Arc<TypeInfo>>> {
+    fn find<T: Persistent>(&self, new: &TypeInfo) -> Result<Option<&'static TypeInfo>> {
         match (self.by_type.get(&TypeId::of::<T>()), self.by_name.get(&new.name)) {
-            (Some(info), _) => Ok(Some(info.clone())),
+            (Some(info), _) => Ok(Some(info)),
             (None, Some(other)) => Err(clash(new, other)),
             (None, None) => Ok(None),
         }

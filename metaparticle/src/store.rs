@@ -242,18 +242,22 @@ impl Store {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
+    #[inline]
     pub(crate) fn engine(&self) -> &dyn Engine {
         &*self.inner.engine
     }
 
+    #[inline]
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.inner.clock
     }
 
+    #[inline]
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
+    #[inline]
     pub(crate) fn types(&self) -> &Types {
         &self.inner.types
     }
@@ -270,10 +274,12 @@ impl Store {
         &self.inner.habits
     }
 
+    #[inline]
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.counters
     }
 
+    #[inline]
     pub(crate) fn waiter(&self, deadline: Duration) -> Waiter<'_> {
         Waiter { clock: self.clock(), deadline, log: None }
     }

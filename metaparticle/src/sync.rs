@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -15,6 +16,19 @@ pub(crate) use std::thread;
 pub(crate) use std::time::Instant;
 
 use crate::clock::Clock;
+
+/// Alone in its part of the processors' caches, so that who changes it does not slow down those who use what is beside it. Caches
+/// fetch lines of 64 bytes in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+impl<T> Deref for Padded<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// Wakes the thread that made it.
 struct Unpark(thread::Thread);

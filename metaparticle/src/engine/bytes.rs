@@ -12,7 +12,7 @@ use crate::sharing::AnyObject;
 use crate::sync::OnceLock;
 
 /// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Eq, PartialOrd, Ord)]
 pub struct RecordKey(HipByt<'static>);
 
 impl RecordKey {
@@ -29,6 +29,7 @@ impl RecordKey {
 
 impl Deref for RecordKey {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.0
     }
@@ -40,8 +41,16 @@ impl Borrow<[u8]> for RecordKey {
     }
 }
 
+impl PartialEq for RecordKey {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
 /// The same as that of its bytes, by which it is looked up.
 impl Hash for RecordKey {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         (**self).hash(state);
     }
@@ -65,6 +74,7 @@ struct Content {
 
 impl RecordBytes {
     /// The object that they were decoded to, if that was kept.
+    #[inline]
     pub(crate) fn object(&self) -> Option<&AnyObject> {
         self.0.object.get()
     }
@@ -78,6 +88,7 @@ impl RecordBytes {
 
 impl Deref for RecordBytes {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.0.bytes
     }

@@ -54,7 +54,7 @@ use self::queue::CommitQueue;
 use self::table::{Change, Table};
 use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write};
 use crate::Result;
-use crate::sync::{RwLock, thread};
+use crate::sync::{Padded, RwLock, thread};
 
 /// An engine that keeps its records in this process: in memory, or in an ordered map on disk.
 pub(crate) struct Embedded {
@@ -64,8 +64,8 @@ pub(crate) struct Embedded {
 
 /// What the callers and the flusher share.
 struct Shared {
-    table: RwLock<Table>,
-    queue: CommitQueue,
+    table: Padded<RwLock<Table>>,
+    queue: Padded<CommitQueue>,
     limits: Limits,
     watchers: Watchers,
 }
@@ -127,8 +127,8 @@ impl Shared {
     fn new(map: Option<Arc<dyn OrderedMap>>, last: u64, cache_bytes: u64, flush_interval: Duration) -> Self {
         let limits = map.as_ref().map_or(Limits::NONE, |map| map.limits());
         Self {
-            table: RwLock::new(Table::new(map, RecordCache::new(cache_bytes), last)),
-            queue: CommitQueue::new(last, flush_interval),
+            table: Padded(RwLock::new(Table::new(map, RecordCache::new(cache_bytes), last))),
+            queue: Padded(CommitQueue::new(last, flush_interval)),
             limits,
             watchers: Watchers::new(),
         }

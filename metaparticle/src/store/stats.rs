@@ -1,6 +1,6 @@
 //! Counters of what a store has done.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Padded};
 
 /// What has happened since a store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +16,14 @@ pub struct Stats {
     pub rebases: u64,
 }
 
+/// Threads count apart, as far as there are places, so that they do not wait for each other's caches.
+const PLACES: usize = 16;
+
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct Counters([Padded<Place>; PLACES]);
+
+#[derive(Debug, Default)]
+struct Place {
     attempts: AtomicU64,
     commits: AtomicU64,
     reruns: AtomicU64,
@@ -25,29 +31,37 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    fn place(&self) -> &Place {
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        thread_local! {
+            static THREAD: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        &self.0[THREAD.with(|thread| *thread as usize % PLACES)]
+    }
+
     pub(crate) fn attempted(&self) {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        self.place().attempts.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn committed(&self) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.place().commits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn conflicted(&self) {
-        self.reruns.fetch_add(1, Ordering::Relaxed);
+        self.place().reruns.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn rebased(&self) {
-        self.rebases.fetch_add(1, Ordering::Relaxed);
+        self.place().rebases.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn snapshot(&self) -> Stats {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sum = |counter: fn(&Place) -> &AtomicU64| self.0.iter().map(|place| counter(place).load(Ordering::Relaxed)).sum();
         Stats {
-            attempts: get(&self.attempts),
-            commits: get(&self.commits),
-            reruns: get(&self.reruns),
-            rebases: get(&self.rebases),
+            attempts: sum(|place| &place.attempts),
+            commits: sum(|place| &place.commits),
+            reruns: sum(|place| &place.reruns),
+            rebases: sum(|place| &place.rebases),
         }
     }
 }

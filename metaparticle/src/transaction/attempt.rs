@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::fixed::Fixed;
 use super::group::Gate;
 use super::hot_keys::Turn;
@@ -17,6 +19,12 @@ use crate::key::ObjectKey;
 use crate::persistent::Persistent;
 use crate::schema::TypeInfo;
 use crate::store::{Store, Waiter};
+
+/// So many objects are worked on without an allocation for each step; most functions have no more.
+pub(crate) const FEW: usize = 4;
+
+/// Keys, with their types.
+pub(crate) type Keys = SmallVec<[(&'static TypeInfo, RecordKey); FEW]>;
 
 /// One run of a body.
 pub(crate) struct Attempt {
@@ -90,7 +98,7 @@ pub(super) struct Ended {
 
 /// An object in an attempt.
 pub(super) struct Slot {
-    pub(super) info: Arc<TypeInfo>,
+    pub(super) info: &'static TypeInfo,
     /// What the engine has.
     pub(super) base: Option<Record>,
     /// What it shall be.
@@ -101,7 +109,7 @@ pub(super) struct Slot {
     /// Whether a handle for writing is out.
     pub(super) lent: bool,
     /// How many handles for reading are out.
-    readers: u32,
+    pub(super) readers: u32,
 }
 
 #[derive(Clone)]
@@ -216,7 +224,8 @@ impl Attempt {
         Ok(self.info::<T>()?.object(key.record_key()))
     }
 
-    pub(crate) fn info<T: Persistent>(&self) -> Result<Arc<TypeInfo>> {
+    #[inline]
+    pub(crate) fn info<T: Persistent>(&self) -> Result<&'static TypeInfo> {
         self.store.types().get::<T>(self.store.engine(), &self.waiter())
     }
 
@@ -226,26 +235,30 @@ impl Attempt {
         if let Some(index) = self.state.borrow().index_of(key.record_key()) {
             return Ok(index);
         }
-        self.load(&[(self.info::<T>()?, key.record_key().clone())])?;
+        self.load(Keys::from_iter([(self.info::<T>()?, key.record_key().clone())]))?;
         Ok(self.state.borrow().slots.len() - 1)
     }
 
     /// Loads all objects that the attempt does not have yet, in one step.
-    pub(crate) fn load(&self, keys: &[(Arc<TypeInfo>, RecordKey)]) -> Result<()> {
+    pub(crate) fn load(&self, keys: Keys) -> Result<()> {
         self.check()?;
-        let missing: Vec<_> = {
+        let is_late = || self.check_deadline().inspect_err(|error| self.doom(Doom::Failed(error.clone())));
+        is_late()?;
+        self.load_at_start(keys)
+    }
+
+    /// As [`load`](Self::load), when the attempt has just begun, so that nobody need look at the clock.
+    pub(crate) fn load_at_start(&self, mut missing: Keys) -> Result<()> {
+        self.check()?;
+        {
             let state = self.state.borrow();
-            keys.iter().filter(|(_, key)| state.index_of(key).is_none()).cloned().collect()
-        };
+            missing.retain(|(_, key)| state.index_of(key).is_none());
+        }
         if missing.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.check_deadline() {
-            self.doom(Doom::Failed(error.clone()));
-            return Err(error);
-        }
         self.check_key_sizes(&missing)?;
-        let read: Vec<RecordKey> = missing.iter().map(|(_, key)| key.clone()).collect();
+        let read: SmallVec<[RecordKey; FEW]> = missing.iter().map(|(_, key)| key.clone()).collect();
         let reply = match &self.log {
             Some(log) => {
                 let reply = log.read(&self.store, &read);
@@ -263,6 +276,8 @@ impl Attempt {
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
         self.check_differs(&reply.differs)?;
         let mut state = self.state.borrow_mut();
+        state.slots.reserve(missing.len());
+        state.seen.records.reserve(missing.len());
         for ((info, key), record) in missing.into_iter().zip(reply.read) {
             state.add(info, key, record);
         }
@@ -272,15 +287,15 @@ impl Attempt {
     }
 
     /// Whether the attempt can still come to something.
+    #[inline]
     pub(super) fn check(&self) -> Result<()> {
         if self.log.as_ref().is_some_and(Log::is_pending) {
             return Err(suspended());
         }
-        let doom = self.state.borrow().doom.clone();
-        match doom {
+        match &self.state.borrow().doom {
             None => Ok(()),
             Some(Doom::Conflict(conflict)) => Err(conflict.error()),
-            Some(Doom::Failed(error)) => Err(error),
+            Some(Doom::Failed(error)) => Err(error.clone()),
             Some(Doom::Waits) => Err(waiting()),
         }
     }
@@ -312,7 +327,7 @@ impl Attempt {
     }
 
     /// An error of the engine while loading. Those that say nothing about an object end the attempt.
-    pub(super) fn engine_error(&self, error: Error, loading: &[(Arc<TypeInfo>, RecordKey)]) -> Error {
+    pub(super) fn engine_error(&self, error: Error, loading: &[(&'static TypeInfo, RecordKey)]) -> Error {
         if error.is_corrupt() {
             let objects: Vec<String> = loading.iter().map(|(info, key)| info.object(key)).collect();
             return error.within(objects.join(" or "));
@@ -322,7 +337,7 @@ impl Attempt {
         error
     }
 
-    fn check_key_sizes(&self, keys: &[(Arc<TypeInfo>, RecordKey)]) -> Result<()> {
+    fn check_key_sizes(&self, keys: &[(&'static TypeInfo, RecordKey)]) -> Result<()> {
         let limit = self.store.engine().limits().key_bytes;
         match keys.iter().find(|(_, key)| key.len() > limit) {
             None => Ok(()),
@@ -337,7 +352,7 @@ impl Attempt {
     }
 
     /// Where others already queue, a first attempt would only get in their way.
-    fn queue_for_hot_keys(&self, keys: &[(Arc<TypeInfo>, RecordKey)]) {
+    fn queue_for_hot_keys(&self, keys: &[(&'static TypeInfo, RecordKey)]) {
         let first = {
             let state = self.state.borrow();
             state.slots.is_empty() && state.turn.is_none()
@@ -446,7 +461,7 @@ impl Conflict {
 }
 
 impl State {
-    pub(super) fn add(&mut self, info: Arc<TypeInfo>, key: RecordKey, record: Option<Record>) -> usize {
+    pub(super) fn add(&mut self, info: &'static TypeInfo, key: RecordKey, record: Option<Record>) -> usize {
         let index = self.slots.len();
         self.seen.records.push((key, record.as_ref().map(|record| record.version)));
         self.places.add(&self.seen.records);
@@ -462,6 +477,7 @@ impl State {
         index
     }
 
+    #[inline]
     pub(super) fn index_of(&self, key: &RecordKey) -> Option<usize> {
         self.places.get(&self.seen.records, key)
     }

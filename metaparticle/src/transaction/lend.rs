@@ -17,28 +17,23 @@ impl Attempt {
             let slot = &mut self.state.borrow_mut().slots[index];
             slot.read_existence = true;
             slot.read_fields = FieldSet::ALL;
-            let base = slot.base.as_ref().filter(|_| matches!(slot.current, Current::Base));
+            // Decoded once for all transactions that read this state of it.
+            let base = slot.base.as_ref().filter(|_| matches!(slot.current, Current::Base) && !slot.lent);
+            let kept = T::sharing().and_then(|sharing| sharing.find(base?.bytes.object()?));
+            if let Some(object) = kept {
+                slot.readers += 1;
+                return Ok(Ref::new(self, index, object));
+            }
             (slot.lent, base.map(|record| record.bytes.clone()))
         };
         if lent {
             self.check_free(index, key, "read")?;
         }
-        // Decoded once for all transactions that read this state of it.
-        let kept = T::sharing().and_then(|sharing| Some((sharing, bytes?)));
-        let object = match &kept {
-            Some((sharing, bytes)) => bytes.object().and_then(|object| sharing.find(object)),
-            None => None,
-        };
-        let object = match object {
-            Some(object) => object,
-            None => {
-                let object = Arc::new(self.decode(index, key)?);
-                if let Some((sharing, bytes)) = kept {
-                    bytes.keep(sharing.keep(object.clone()));
-                }
-                object
-            }
-        };
+        let object = Arc::new(self.decode(index, key)?);
+        if let (Some(sharing), Some(bytes)) = (T::sharing(), bytes) {
+            bytes.keep(sharing.keep(object.clone()));
+        }
+        self.hold(index);
         Ok(Ref::new(self, index, object))
     }
 
@@ -59,7 +54,7 @@ impl Attempt {
     pub(super) fn decode<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<T> {
         let (info, base, current) = {
             let slot = &self.state.borrow().slots[index];
-            (slot.info.clone(), slot.base.clone(), slot.current.clone())
+            (slot.info, slot.base.clone(), slot.current.clone())
         };
         let decoded = match (&current, &base) {
             (Current::Changed(change), _) => T::decode(&mut FieldReader::new(T::FIELDS, Source::Encoded(&change.fields))),
@@ -78,7 +73,7 @@ impl Attempt {
     fn before(&self, index: usize) -> Result<Before> {
         let (info, base, current) = {
             let slot = &self.state.borrow().slots[index];
-            (slot.info.clone(), slot.base.clone(), slot.current.clone())
+            (slot.info, slot.base.clone(), slot.current.clone())
         };
         Ok(match (current, base) {
             (Current::Changed(change), _) => Before::Fields(change.fields),

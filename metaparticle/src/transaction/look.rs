@@ -51,8 +51,8 @@ impl Tx {
     ) -> Result<Vec<Found<T>>> {
         let attempt = self.attempt_state();
         let info = attempt.info::<T>()?;
-        let all: Vec<_> = keys.iter().map(|key| (info.clone(), key.record_key().clone())).collect();
-        attempt.load(&all)?;
+        let all = keys.iter().map(|key| (info, key.record_key().clone())).collect();
+        attempt.load(all)?;
         keys.iter().filter_map(|key| attempt.look(key, known).transpose()).collect()
     }
 }

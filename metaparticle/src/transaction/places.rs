@@ -14,14 +14,17 @@ const FEW: usize = 16;
 pub(super) struct Places(HashMap<RecordKey, usize, RandomState>);
 
 impl Places {
+    #[inline]
     pub(super) fn get(&self, seen: &[(RecordKey, Option<Version>)], key: &RecordKey) -> Option<usize> {
         if seen.len() <= FEW { seen.iter().position(|(seen, _)| seen == key) } else { self.0.get(key).copied() }
     }
 
     /// Takes note of the last of `seen`.
+    #[inline]
     pub(super) fn add(&mut self, seen: &[(RecordKey, Option<Version>)]) {
-        let unknown = if seen.len() > FEW { self.0.len()..seen.len() } else { 0..0 };
-        self.0.extend(unknown.map(|place| (seen[place].0.clone(), place)));
+        if seen.len() > FEW {
+            self.0.extend((self.0.len()..seen.len()).map(|place| (seen[place].0.clone(), place)));
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use super::Tx;
 use super::attempt::{Attempt, Current};
@@ -118,13 +117,13 @@ impl Attempt {
         Ok((self::overlay(&state, seen, &page.range), page.range))
     }
 
-    fn note_page(&self, info: &Arc<TypeInfo>, range: &KeyRange, records: Vec<(RecordKey, Record)>, with_objects: bool) {
+    fn note_page(&self, info: &'static TypeInfo, range: &KeyRange, records: Vec<(RecordKey, Record)>, with_objects: bool) {
         let mut state = self.state.borrow_mut();
         let mut keys = Vec::with_capacity(records.len());
         for (key, record) in records {
             keys.push(key.clone());
             if with_objects && state.index_of(&key).is_none() {
-                state.add(info.clone(), key, Some(record));
+                state.add(info, key, Some(record));
             }
         }
         state.seen.ranges.push(SeenRange { range: range.clone(), keys });
