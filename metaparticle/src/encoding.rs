@@ -91,6 +91,14 @@ impl Before {
         }
     }
 
+    /// The schema of the record that they are taken from.
+    pub(crate) fn schema(&self) -> Option<&'static Schema> {
+        match self {
+            Self::Record(_, schema) => Some(schema),
+            Self::Nothing | Self::Fields(_) => None,
+        }
+    }
+
     /// How many bytes they take, to allocate as many.
     fn size(&self) -> usize {
         match self {
@@ -433,13 +441,8 @@ impl<'a> RecordFields<'a> {
 
 /// Puts a record together from its fields' bytes.
 pub(crate) fn compose_record(schema: u32, fields: &[&[u8]]) -> Result<Vec<u8>> {
-    let too_many = || Error::new(ErrorKind::Limit, "a record can have at most 65,535 fields and 4 GiB");
-    let count = u16::try_from(fields.len()).map_err(|_| too_many())?;
     let data: usize = fields.iter().map(|field| field.len()).sum();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + fields.len() * 4 + data);
-    bytes.push(FORMAT);
-    bytes.extend(schema.to_le_bytes());
-    bytes.extend(count.to_le_bytes());
+    let mut bytes = begin_record(schema, fields.len(), data)?;
     let mut end = 0;
     for field in fields {
         end += field.len();
@@ -449,6 +452,28 @@ pub(crate) fn compose_record(schema: u32, fields: &[&[u8]]) -> Result<Vec<u8>> {
         bytes.extend_from_slice(field);
     }
     Ok(bytes)
+}
+
+/// Puts a record together of all fields of the struct, in its order.
+pub(crate) fn compose_whole(schema: u32, fields: &Encoded) -> Result<Vec<u8>> {
+    let mut bytes = begin_record(schema, fields.ends.len(), fields.data.len())?;
+    fields.ends.iter().for_each(|end| bytes.extend_from_slice(&end.to_le_bytes()));
+    bytes.extend_from_slice(&fields.data);
+    Ok(bytes)
+}
+
+/// The head of a record, with room for the rest.
+fn begin_record(schema: u32, fields: usize, data: usize) -> Result<Vec<u8>> {
+    let count = u16::try_from(fields).map_err(|_| too_many())?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + fields * 4 + data);
+    bytes.push(FORMAT);
+    bytes.extend_from_slice(&schema.to_le_bytes());
+    bytes.extend_from_slice(&count.to_le_bytes());
+    Ok(bytes)
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::Limit, "a record can have at most 65,535 fields and 4 GiB")
 }
 
 #[cfg(test)]

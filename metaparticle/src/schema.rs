@@ -59,6 +59,11 @@ impl Schema {
         self.number
     }
 
+    /// Whether it is the one that the struct is written in.
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
     /// How the struct reads a record of it. One that cannot be read does not come so far.
     pub(crate) fn plan(&self) -> &Plan {
         self.plan.as_ref().unwrap_or(&UNREADABLE)

@@ -24,7 +24,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-pub(crate) use self::attempt::{Attempt, FEW, Keys as KeysToLoad};
+pub(crate) use self::attempt::{Attempt, Keys as KeysToLoad};
 pub(crate) use self::group::Groups;
 pub(crate) use self::habits::Habits;
 pub(crate) use self::hot_keys::HotKeys;

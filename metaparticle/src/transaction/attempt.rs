@@ -17,11 +17,11 @@ use crate::engine::{Differs, Record, RecordKey, Seen, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::persistent::Persistent;
-use crate::schema::TypeInfo;
+use crate::schema::{Schema, TypeInfo};
 use crate::store::{Store, Waiter};
 
 /// So many objects are worked on without an allocation for each step; most functions have no more.
-pub(crate) const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// Keys, with their types.
 pub(crate) type Keys = SmallVec<[(&'static TypeInfo, RecordKey); FEW]>;
@@ -129,6 +129,8 @@ pub(super) struct Change {
     pub(super) assigned: FieldSet,
     /// Whether this replaces the record with all its fields, those unknown to this program too.
     pub(super) whole: bool,
+    /// The schema of the engine's record, if `changed` are surely the fields that are other there.
+    pub(super) compared_with: Option<&'static Schema>,
 }
 
 impl Slot {
@@ -391,7 +393,7 @@ impl Attempt {
                 false
             }
         };
-        let change = Change { fields: Arc::new(fields), changed: all, assigned: all, whole };
+        let change = Change { fields: Arc::new(fields), changed: all, assigned: all, whole, compared_with: None };
         self.state.borrow_mut().set_current(index, Current::Changed(change));
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
-use crate::encoding::FieldSet;
+use crate::encoding::{FieldSet, compose_whole};
 use crate::engine::{Answer, CommitId, Engine, Record, RecordBytes, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
@@ -166,6 +166,11 @@ impl Attempt {
         let engine = self.store.engine();
         let waiter = self.waiter();
         let base = slot.base.as_ref().map(|record| &*record.bytes);
+        if let Some(schema) = change.compared_with.filter(|schema| schema.is_own() && !change.whole) {
+            // What is not changed is in the record as it is in the object.
+            let is_changed = !change.changed.is_empty();
+            return is_changed.then(|| Ok(compose_whole(schema.number(), &change.fields)?.into())).transpose();
+        }
         let mut written = if rebased { change.changed | change.assigned } else { change.changed };
         if let (Some(base), false) = (base, change.whole) {
             written = unequal_fields(slot, base, change, written, engine, &waiter)?;
@@ -233,6 +238,9 @@ impl Attempt {
             if let Some(index) = state.index_of(key) {
                 state.seen.records[index].1 = fresh.as_ref().map(|record| record.version);
                 state.slots[index].base.clone_from(fresh);
+                if let Current::Changed(change) = &mut state.slots[index].current {
+                    change.compared_with = None;
+                }
             }
         }
         // Everything else was found unchanged at the instant that the fresh records are from.

@@ -87,9 +87,11 @@ impl Attempt {
 
     /// Takes an object back.
     pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: &T, tracked: Taken) {
+        let mut compared_with = None;
         let encoded = (tracked.is_changed && !tracked.interrupted).then(|| {
-            let before = tracked.before.map_or_else(|| self.before(index), |before| Ok(Before::Fields(before.into())));
-            Self::encode(object, before?)
+            let before = tracked.before.map_or_else(|| self.before(index), |before| Ok(Before::Fields(before.into())))?;
+            compared_with = before.schema();
+            Self::encode(object, before)
         });
         let mut state = self.state.borrow_mut();
         let key = state.seen.records[index].0.clone();
@@ -106,7 +108,7 @@ impl Attempt {
                     Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
                     Current::Base => (changed, tracked.assigned, false),
                 };
-                let change = Change { fields: Arc::new(fields), changed, assigned, whole };
+                let change = Change { fields: Arc::new(fields), changed, assigned, whole, compared_with };
                 state.set_current(index, Current::Changed(change));
             }
             Some(Err(error)) => drop(state.doom.get_or_insert(Doom::Failed(error.within(name)))),
