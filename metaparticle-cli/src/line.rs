@@ -10,7 +10,6 @@
 //! Each line of an object is read again before it is written, and has its fields only if they give exactly the stored bytes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use metaparticle::engine::{RecordBytes, RecordKey};
 use metaparticle::inspect::{FieldBytes, StoredRecord, StoredType, encode_value};

@@ -160,28 +160,30 @@ fn a_record_too_large_for_fjall_is_refused_by_name() {
 }
 
 fn a_commit_too_large_is_refused_by_name(engine: &str, limit: usize) {
+    /// Each much smaller than an object may be.
+    const OBJECTS: usize = 50;
     let store = TestStore::new(engine);
     // The first one is as long as is asked for, and all are changed each time.
     let fill = |round: u64, first: usize| {
-        let length = |n: usize| if n == 0 { first } else { limit / 5 };
+        let length = |n: usize| if n == 0 { first } else { limit / OBJECTS };
         let page = |n: usize| Page { visits: round, title: "x".repeat(length(n)), tags: Vec::new() };
-        store.transaction(|tx| (0..5).try_for_each(|n| tx.insert(n.to_string(), page(n))))
+        store.transaction(|tx| (0..OBJECTS).try_for_each(|n| tx.insert(n.to_string(), page(n))))
     };
     // From now on, the store knows the type, and commits nothing for that.
     fill(1, 0).expect("fits");
-    let large = limit / 5 + 1_000;
+    let large = limit / OBJECTS + 10_000;
     let error = fill(2, large).expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::Limit);
     let said = error.to_string();
     assert!(said.contains("Page \"0\"") && said.contains(&format!("up to {limit} bytes")), "{said}");
-    let fits = large + limit - number_after("5 objects of ", &said);
+    let fits = large + limit - number_after(&format!("{OBJECTS} objects of "), &said);
     fill(3, fits).expect("as large as it may be");
     assert_eq!(fill(4, fits + 1).expect_err("a byte more").kind(), ErrorKind::Limit);
 }
 
 #[test]
 fn a_commit_too_large_for_sled_is_refused_by_name() {
-    a_commit_too_large_is_refused_by_name("sled", 256 << 10);
+    a_commit_too_large_is_refused_by_name("sled", 4 << 20);
 }
 
 #[test]

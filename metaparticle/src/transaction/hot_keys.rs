@@ -5,10 +5,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 use crate::clock::Clock;
 use crate::engine::RecordKey;
@@ -18,7 +20,7 @@ const SHARDS: usize = 16;
 
 /// How often others may take the turn before whoever has waited longest for it. Passing it to the thread that runs anyway is
 /// much faster than waking another one each time.
-const OVERTAKEN: u32 = 32;
+const OVERTAKEN: u32 = 128;
 
 /// The turn on one key, and who waits for it, the longest first.
 #[derive(Default)]
@@ -36,7 +38,7 @@ struct Ticket {
     waker: Mutex<Option<Waker>>,
 }
 
-type Queues = HashMap<RecordKey, Queue>;
+type Queues = HashMap<RecordKey, Queue, RandomState>;
 
 /// All queues of a store.
 pub(crate) struct HotKeys {
@@ -48,7 +50,7 @@ pub(crate) struct HotKeys {
 
 impl Default for HotKeys {
     fn default() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new(), tickets: AtomicU64::new(0) }
+        Self { shards: Default::default(), hasher: RandomState::default(), tickets: AtomicU64::new(0) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::work::Work;
 
@@ -78,12 +79,29 @@ impl Figure {
 
 /// Figures of one cell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Value>")]
 pub(crate) struct Figures {
     #[serde(flatten)]
     numbers: BTreeMap<Figure, f64>,
     /// What else is to be said about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
+}
+
+/// By hand, because serde cannot read a flattened number where `serde_json` is built to keep all of its digits.
+impl TryFrom<BTreeMap<String, Value>> for Figures {
+    type Error = serde_json::Error;
+
+    fn try_from(line: BTreeMap<String, Value>) -> serde_json::Result<Self> {
+        let mut figures = Self::default();
+        for (name, value) in line {
+            match name.as_str() {
+                "note" => figures.note = serde_json::from_value(value)?,
+                _ => drop(figures.numbers.insert(serde_json::from_value(name.into())?, serde_json::from_value(value)?)),
+            }
+        }
+        Ok(figures)
+    }
 }
 
 impl Figures {

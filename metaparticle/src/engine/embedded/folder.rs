@@ -7,13 +7,14 @@
 //! | `sled/` or `fjall/` | the files of the ordered map, named after its library |
 //! | `journal/` | commits that the map may not have yet |
 //!
-//! A slot is: magic `metapart`, format `u16`, stage `u8` (1 being made, 2 open, 3 closed), zero `u8`, sequence `u64`, store id `u128`, last
-//! commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are little-endian. The mark is written when the map has
-//! changed and not synced by itself: it may be older than what the map has, after a power cut, and is never newer. If the map
-//! has less than the mark says, the map has lost something.
+//! A slot is: magic `metapart`, format `u16` (2; in format 1, there was no journal), stage `u8` (1 being made, 2 open, 3 closed),
+//! zero `u8`, sequence `u64`, store id `u128`, last commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are
+//! little-endian. The mark is written when the map has changed and not synced by itself: it may be older than what the map has,
+//! after a power cut, and is never newer. If the map has less than the mark says, the map has lost something.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use crate::random;
 use crate::sync::{Instant, thread};
 
 const MAGIC: &[u8; 8] = b"metapart";
-const FORMAT: u16 = 1;
+/// Format 1 had no journal.
+const FORMATS: RangeInclusive<u16> = 1..=2;
 const SLOT_BYTES: usize = 64;
 const SLOTS: [u64; 2] = [0, 512];
 const CHECKED_BYTES: usize = 8 + 2 + 1 + 1 + 8 + 16 + 8;
@@ -46,6 +48,8 @@ pub(super) struct Mark {
     pub(super) stage: Stage,
     pub(super) store_id: u128,
     pub(super) last_commit: u64,
+    /// Whether the store was opened before by a program that makes one.
+    pub(super) has_journal: bool,
     sequence: u64,
 }
 
@@ -75,7 +79,7 @@ impl Folder {
             // The mark is written before anything else is made.
             return Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark is empty", path.display())));
         }
-        let fresh = Mark { stage: Stage::BeingMade, store_id: random::id(), last_commit: 0, sequence: 0 };
+        let fresh = Mark { stage: Stage::BeingMade, store_id: random::id(), last_commit: 0, has_journal: false, sequence: 0 };
         let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
         let mut folder = Self { path: path.to_owned(), library, mark_file, mark, _lock: lock };
         if bytes.is_empty() {
@@ -100,7 +104,7 @@ impl Folder {
 
     /// Writes the next slot; `sync_mark` makes it last.
     pub(super) fn write_mark(&mut self, stage: Stage, last_commit: u64) -> Result<()> {
-        let mark = Mark { stage, last_commit, sequence: self.mark.sequence + 1, ..self.mark };
+        let mark = Mark { stage, last_commit, has_journal: true, sequence: self.mark.sequence + 1, ..self.mark };
         let at = SLOTS[(mark.sequence % 2) as usize];
         let write = self.mark_file.seek(SeekFrom::Start(at)).and_then(|_| self.mark_file.write_all(&encode(&mark)));
         write.map_err(|error| io_error(&self.path, "its mark cannot be written", error))?;
@@ -230,7 +234,7 @@ pub(super) fn in_store(path: &Path, error: &Error) -> Error {
 fn encode(mark: &Mark) -> [u8; SLOT_BYTES] {
     let mut bytes = Vec::with_capacity(SLOT_BYTES);
     bytes.extend_from_slice(MAGIC);
-    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend(FORMATS.end().to_le_bytes());
     bytes.push(match mark.stage {
         Stage::BeingMade => 1,
         Stage::Open => 2,
@@ -251,12 +255,13 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Mark> {
     let slots = SLOTS.map(|at| bytes.get(at as usize..at as usize + SLOT_BYTES).and_then(decode_slot));
     let newer = slots.into_iter().flatten().max_by_key(|(_, mark)| mark.sequence);
     match newer {
-        Some((FORMAT, mark)) => Ok(mark),
+        Some((format, mark)) if FORMATS.contains(&format) => Ok(mark),
         Some((format, _)) => {
             let message = format!(
-                "the store {} has format {format}, and this program knows format {FORMAT} only: it was written by a newer \
+                "the store {} has format {format}, and this program knows formats up to {} only: it was written by a newer \
                  version of metaparticle",
-                path.display()
+                path.display(),
+                FORMATS.end()
             );
             Err(Error::new(ErrorKind::Incompatible, message))
         }
@@ -278,7 +283,8 @@ fn decode_slot(slot: &[u8]) -> Option<(u16, Mark)> {
     };
     let store_id = u128::from(number(20)?) | u128::from(number(28)?) << 64;
     let format = u16::from_le_bytes([*content.get(8)?, *content.get(9)?]);
-    Some((format, Mark { stage, store_id, last_commit: number(36)?, sequence: number(12)? }))
+    let has_journal = format > *FORMATS.start();
+    Some((format, Mark { stage, store_id, last_commit: number(36)?, sequence: number(12)?, has_journal }))
 }
 
 #[cfg(test)]
@@ -287,7 +293,7 @@ mod tests {
 
     #[test]
     fn one_damaged_slot_is_survived_and_two_are_not() {
-        let old = Mark { stage: Stage::Open, store_id: u128::MAX - 9, last_commit: 41, sequence: 2 };
+        let old = Mark { stage: Stage::Open, store_id: u128::MAX - 9, last_commit: 41, has_journal: true, sequence: 2 };
         let new = Mark { last_commit: 42, sequence: 3, ..old };
         let mut bytes = vec![0; 512 + SLOT_BYTES];
         bytes[..SLOT_BYTES].copy_from_slice(&encode(&old));

@@ -52,8 +52,8 @@ impl<L: Library> FolderMap<L> {
     fn finish_opening(&self) -> Result<u64> {
         let writer = &mut *self.writer.lock();
         writer.state = recover(&self.library, writer.folder.mark())?;
-        // Before the store counts as made: from then on, a journal that is missing is a loss.
-        if writer.folder.mark().stage == Stage::BeingMade {
+        // Before the mark says that there is one: from then on, a journal that is missing is a loss.
+        if writer.folder.mark().stage == Stage::BeingMade || !writer.folder.mark().has_journal {
             Journal::make(&writer.folder.journal(), writer.state.store_id)?;
         }
         self.commit(self.library.batch(), &writer.state)?;
