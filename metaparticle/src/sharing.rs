@@ -82,6 +82,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::needless_borrow, reason = "the borrows choose the trait")]
     fn only_what_threads_can_share_is_shared() {
         assert!(is_shared((&&Probe::<String>::new()).sharing()));
         assert!(!is_shared((&&Probe::<Cell<u64>>::new()).sharing()));

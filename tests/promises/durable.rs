@@ -171,3 +171,23 @@ fn a_disk_that_never_confirms_is_an_error_that_says_what_is_not_known() {
     assert!(!error.is_retryable() && error.to_string().contains("not known"), "{error}");
     disk.release();
 }
+
+/// It may have commits that the library does not have.
+#[test]
+fn a_store_whose_journal_is_gone_is_refused() {
+    for engine in ["sled", "fjall"] {
+        let folder = metaparticle_tests::folder();
+        let path = folder.path().join("store");
+        let url = format!("{engine}:{}", path.display());
+        let store = Store::open(&url).expect("opens");
+        store.run(|| crate::increment("n")).expect("increments");
+        drop(store);
+        let kept = folder.path().join("kept");
+        std::fs::rename(path.join("journal"), &kept).expect("moves");
+        let error = Store::open(&url).expect_err("its journal is gone");
+        assert!(error.is_corrupt() && error.to_string().contains("journal"), "{error}");
+        std::fs::rename(&kept, path.join("journal")).expect("moves");
+        let store = Store::open(&url).expect("opens again");
+        assert_eq!(store.run(|| crate::increment("n")).expect("increments"), 2);
+    }
+}

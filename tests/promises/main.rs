@@ -9,6 +9,7 @@ mod failed_disk;
 mod isolation;
 mod nested;
 mod rebase;
+mod sharing;
 mod unchanged;
 mod waiting;
 

@@ -190,6 +190,7 @@ fn persistent(object: &Object) -> TokenStream {
                 ::core::result::Result::Ok(Self { #(#load),* })
             }
             fn absent() -> ::core::option::Option<Self> { #absent }
+            #[allow(clippy::needless_borrow)]
             fn sharing() -> ::core::option::Option<#private::Sharing<Self>> {
                 use #private::{NotShared as _, Shared as _};
                 (&&#private::Probe::<Self>::new()).sharing()

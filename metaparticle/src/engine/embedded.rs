@@ -236,6 +236,10 @@ impl Engine for Embedded {
         Answer::Later(Box::pin(poll_fn(move |context| shared.queue.poll_durable(stamp.0, context))))
     }
 
+    fn durable_soon(&self, stamp: Stamp) -> bool {
+        self.flusher.is_none() || self.shared.queue.is_durable_soon(stamp.0)
+    }
+
     fn limits(&self) -> Limits {
         self.shared.limits
     }

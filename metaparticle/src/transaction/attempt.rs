@@ -81,7 +81,7 @@ pub(crate) struct Conflict {
     /// Whether a group has failed: all of its members run again as the next group, without queueing for each other.
     pub(super) at_once: bool,
     /// What the one object is instead, if that is known.
-    pub(super) fresh: Option<Fresh>,
+    pub(super) fresh: Option<Box<Fresh>>,
 }
 
 /// An object as it was when a commit of it failed.
@@ -444,7 +444,7 @@ impl Attempt {
 
 impl Conflict {
     pub(super) fn of_group(self, fresh: Option<Fresh>) -> Self {
-        Self { at_once: true, fresh, ..self }
+        Self { at_once: true, fresh: fresh.map(Box::new), ..self }
     }
 
     /// The same as an engine would say it.

@@ -52,7 +52,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
             }
         };
         number += 1;
-        fresh = conflict.fresh.take();
+        fresh = conflict.fresh.take().map(|fresh| *fresh);
         let at_once = conflict.at_once;
         let pause = match transaction.wait_before(number, conflict) {
             Ok(pause) => pause,

@@ -109,7 +109,7 @@ impl Attempt {
             false => self.engine_error(error, &[]),
         })?;
         self.check_differs(&page.differs)?;
-        self.note_page(&info, &page.range, page.records, with_objects);
+        self.note_page(info, &page.range, page.records, with_objects);
         let mut state = self.state.borrow_mut();
         state.seen.stamp = page.stamp;
         state.durable_at = state.durable_at.max(page.durable_at);

@@ -9,7 +9,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
-    /// Bytes passed on to the file systems' writes.
+    /// Bytes handed to the system to be written.
     pub(crate) written: u64,
     /// The most memory that it had, in bytes.
     peak: u64,
@@ -28,7 +28,7 @@ pub(crate) fn usage() -> Usage {
     let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     Usage {
         cpu: Duration::from_secs_f64(ticks / TICKS_PER_SECOND),
-        written: field("/proc/self/io", "write_bytes:"),
+        written: field("/proc/self/io", "wchar:"),
         peak: field("/proc/self/status", "VmHWM:") * 1024,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, thread};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
 /// commit more, is one group, which the log must take.
@@ -13,12 +13,13 @@ const UNWRITTEN_BYTES: u64 = 3 << 20;
 /// When so much is unwritten, it is written before its time.
 const GROUP_BYTES: u64 = 2 << 20;
 
+/// A little more than a fast disk takes to sync. Waking a thread takes some 20 microseconds, twice for a commit.
+const MOMENT: Duration = Duration::from_micros(150);
+
 #[derive(Default)]
 struct State {
     /// Since when something is unwritten.
     since: Option<Instant>,
-    /// The newest commit that somebody waits for.
-    awaited: u64,
     stopping: bool,
     waiting_for_disk: Vec<(u64, Waker)>,
     waiting_for_room: Vec<Waker>,
@@ -31,6 +32,12 @@ pub(super) struct CommitQueue {
     /// Bytes of commits that no group was made of yet; changed under the table's lock.
     unwritten: AtomicU64,
     durable: AtomicU64,
+    /// The newest commit that somebody waits for; changed under the lock of the state.
+    awaited: AtomicU64,
+    /// Whether somebody waits without being asleep.
+    is_watched: AtomicBool,
+    /// Whether somebody did when the last group became durable.
+    was_watched: AtomicBool,
     /// Why the store has stopped, if it has.
     failed: OnceLock<Error>,
     /// How long a commit that nobody waits for may stay in memory.
@@ -44,6 +51,9 @@ impl CommitQueue {
             work: Condvar::new(),
             unwritten: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
+            awaited: AtomicU64::new(durable),
+            is_watched: AtomicBool::new(false),
+            was_watched: AtomicBool::new(false),
             failed: OnceLock::new(),
             flush_interval,
         }
@@ -98,15 +108,44 @@ impl CommitQueue {
             return Poll::Ready(Err(error.clone()));
         }
         state.waiting_for_disk.push((number, context.waker().clone()));
-        if state.awaited < number {
-            state.awaited = number;
+        self.await_commit(number);
+        Poll::Pending
+    }
+
+    /// Whether commit `number` is durable within a moment. Only one thread waits so, and only if nobody else waits: what it saves
+    /// is the time that it takes to wake it and the flusher, which others would rather have for themselves.
+    pub(super) fn is_durable_soon(&self, number: u64) -> bool {
+        if self.is_durable(number) {
+            return true;
+        }
+        let state = self.state.lock();
+        if !state.waiting_for_disk.is_empty() || !has_processors() || self.is_watched.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.await_commit(number);
+        drop(state);
+        let is_durable = spin_until(|| self.is_durable(number));
+        self.is_watched.store(false, Ordering::Release);
+        is_durable
+    }
+
+    /// Has a group made of everything up to `number`. Called with the state locked.
+    fn await_commit(&self, number: u64) {
+        if self.awaited.fetch_max(number, Ordering::AcqRel) < number {
             self.work.notify_one();
         }
-        Poll::Pending
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) > self.durable.load(Ordering::Acquire)
     }
 
     /// Waits until a group is to be written; whether there may be another one.
     pub(super) fn wait_for_work(&self) -> bool {
+        if self.was_watched.load(Ordering::Acquire) {
+            // Whoever has waited awake for the last commit is likely to make the next one soon.
+            spin_until(|| self.is_awaited());
+        }
         let mut state = self.state.lock();
         loop {
             let Some(since) = state.since else {
@@ -117,7 +156,7 @@ impl CommitQueue {
                 continue;
             };
             let due = state.stopping
-                || state.awaited > self.durable.load(Ordering::Acquire)
+                || self.is_awaited()
                 || !state.waiting_for_room.is_empty()
                 || self.unwritten.load(Ordering::Acquire) >= GROUP_BYTES;
             let age = since.elapsed();
@@ -141,6 +180,7 @@ impl CommitQueue {
     /// Everything up to `number` is on disk.
     pub(super) fn set_durable(&self, number: u64) {
         let mut state = self.state.lock();
+        self.was_watched.store(self.is_watched.load(Ordering::Acquire), Ordering::Release);
         self.durable.store(number, Ordering::Release);
         let (done, waiting) =
             std::mem::take(&mut state.waiting_for_disk).into_iter().partition(|(waits_for, _)| *waits_for <= number);
@@ -165,6 +205,24 @@ impl CommitQueue {
         self.state.lock().stopping = true;
         self.work.notify_one();
     }
+}
+
+/// Waits a moment without sleeping; whether it is so by then.
+fn spin_until(is_so: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !is_so() {
+        if start.elapsed() > MOMENT {
+            return false;
+        }
+        std::hint::spin_loop();
+    }
+    true
+}
+
+/// Whether one can be kept busy with waiting.
+fn has_processors() -> bool {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, Into::into)) > 1
 }
 
 fn wake_all(done: Vec<(u64, Waker)>, room: Vec<Waker>) {
