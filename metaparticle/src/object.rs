@@ -98,9 +98,8 @@ pub struct Tracked<'tx, T: 'static> {
     read: Cell<FieldSet>,
     assigned: FieldSet,
     is_changed: bool,
-    /// The fields before the first change, where only the object can tell.
-    before: Option<Encoded>,
-    needs_before: bool,
+    /// The fields before the first change; `None` until then, if only the object can tell.
+    before: Option<Before>,
     panicking: bool,
     // Functions of `T: Persistent`, as pointers: a bound on this struct would be repeated in every expansion.
     encode: fn(&T) -> Option<Encoded>,
@@ -108,8 +107,8 @@ pub struct Tracked<'tx, T: 'static> {
 }
 
 impl<'tx, T: 'static> Tracked<'tx, T> {
-    /// `needs_before`: its record does not tell what its fields are before it is changed.
-    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: T, needs_before: bool) -> Self
+    /// `before`: its fields, unless only the object can tell.
+    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: T, before: Option<Before>) -> Self
     where
         T: Persistent,
     {
@@ -120,8 +119,7 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
             read: Cell::new(FieldSet::NONE),
             assigned: FieldSet::NONE,
             is_changed: false,
-            before: None,
-            needs_before,
+            before,
             panicking: std::thread::panicking(),
             // An object that cannot be encoded is reported when it comes back.
             encode: |object| Attempt::encode(object, Before::Nothing).ok().map(|(fields, _)| fields),
@@ -163,8 +161,8 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
     }
 
     fn writable(&mut self) -> &mut T {
-        if !self.is_changed && self.needs_before {
-            self.before = Some((self.encode)(&self.object).unwrap_or_default());
+        if self.before.is_none() {
+            self.before = Some(Before::Fields(Arc::new((self.encode)(&self.object).unwrap_or_default())));
         }
         self.is_changed = true;
         &mut self.object

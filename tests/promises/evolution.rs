@@ -98,6 +98,23 @@ fn a_new_field_with_a_default_is_made_up() {
     assert_eq!(read_two(&programs).expect("reads"), ("Ann".to_owned(), 30, None));
 }
 
+/// A body that assigns equal values changes nothing, whatever form the record has.
+#[test]
+fn an_old_record_is_not_rewritten_where_nothing_changes() {
+    let programs = Programs::new();
+    insert_one(&programs);
+    programs.run(|store| {
+        let touch = store.transaction(|tx| {
+            let mut user = tx.get_mut::<two::User>("ann")?;
+            user.age += 0;
+            user.email = None;
+            metaparticle::Ok(())
+        });
+        touch.expect("touches");
+        assert_eq!(store.stats().commits, 0, "it was written anew");
+    });
+}
+
 #[test]
 fn a_new_field_without_a_default_is_an_error_that_says_what_to_write() {
     let programs = Programs::new();

@@ -77,7 +77,7 @@ fn a_change_that_is_undone_is_seen_by_nobody() {
     let undone: Result<()> = store.transaction(|tx| {
         tx.get_mut::<Shared>("b")?.number.0 = 8;
         assert_eq!(tx.get::<Shared>("b")?.number.0, 8);
-        Err(tx.get::<Account>("nobody").err().expect("there is none"))
+        Err(tx.get::<Account>("nobody").expect_err("there is none"))
     });
     assert!(undone.is_err());
     assert_eq!(read("b").expect("reads"), 7);

@@ -244,8 +244,7 @@ impl Attempt {
     /// Loads all objects that the attempt does not have yet, in one step.
     pub(crate) fn load(&self, keys: Keys) -> Result<()> {
         self.check()?;
-        let is_late = || self.check_deadline().inspect_err(|error| self.doom(Doom::Failed(error.clone())));
-        is_late()?;
+        self.check_deadline().inspect_err(|error| self.doom(Doom::Failed(error.clone())))?;
         self.load_at_start(keys)
     }
 

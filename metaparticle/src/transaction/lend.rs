@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Current, Doom};
-use crate::encoding::{Before, Encoded, FieldReader, FieldSet, Source};
+use crate::encoding::{Before, FieldReader, FieldSet, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::object::{Ref, Tracked};
@@ -42,63 +42,59 @@ impl Attempt {
         let index = self.slot(key)?;
         self.check_free(index, key, "changed")?;
         self.state.borrow_mut().slots[index].read_existence = true;
-        let object = self.decode(index, key)?;
+        let (object, before) = self.decode_with_fields(index, key)?;
         let slot = &mut self.state.borrow_mut().slots[index];
         slot.lent = true;
-        // Of equal objects, a `HashMap` in one does not come out in the order that it went in.
-        let needs_before = !slot.info.is_ordered() || matches!(slot.current, Current::Removed) || slot.base.is_none();
-        Ok(Tracked::new(self, index, object, needs_before))
+        // Otherwise only the object can tell: of equal ones, a `HashMap` in one does not come out in the order that it went in.
+        let before = before.filter(|_| slot.info.is_ordered());
+        Ok(Tracked::new(self, index, object, before))
     }
 
     /// Decodes without holding the state: serde code of the user's runs in it.
     pub(super) fn decode<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<T> {
+        self.decode_with_fields(index, key).map(|(object, _)| object)
+    }
+
+    /// The object, and its fields as they are encoded, if they are so in the form of the struct.
+    fn decode_with_fields<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<(T, Option<Before>)> {
         let (info, base, current) = {
             let slot = &self.state.borrow().slots[index];
             (slot.info, slot.base.clone(), slot.current.clone())
         };
-        let decoded = match (&current, &base) {
-            (Current::Changed(change), _) => T::decode(&mut FieldReader::new(T::FIELDS, Source::Encoded(&change.fields))),
-            (Current::Base, Some(record)) => info
-                .read(&record.bytes, self.store.engine(), &self.waiter())
-                .and_then(|read| T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(read.fields, read.plan())))),
+        let decoded = match (current, base) {
+            (Current::Changed(change), _) => {
+                let object = T::decode(&mut FieldReader::new(T::FIELDS, Source::Encoded(&change.fields)));
+                object.map(|object| (object, Some(Before::Fields(change.fields))))
+            }
+            (Current::Base, Some(record)) => {
+                let read = info.read(&record.bytes, self.store.engine(), &self.waiter());
+                let decoded = read.and_then(|read| {
+                    let object = T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(read.fields, read.plan())))?;
+                    Ok((object, Some(read.schema).filter(|schema| schema.is_own())))
+                });
+                decoded.map(|(object, schema)| (object, schema.map(|schema| Before::Record(record.bytes, schema))))
+            }
             (Current::Removed, _) | (Current::Base, None) => {
-                return T::absent()
-                    .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no {}", info.object(key.record_key()))));
+                let none = || Error::new(ErrorKind::NotFound, format!("there is no {}", info.object(key.record_key())));
+                return T::absent().map(|object| (object, None)).ok_or_else(none);
             }
         };
         decoded.map_err(|error| error.within(info.object(key.record_key())))
-    }
-
-    /// What an object's fields are before it is changed, where its record tells.
-    fn before(&self, index: usize) -> Result<Before> {
-        let (info, base, current) = {
-            let slot = &self.state.borrow().slots[index];
-            (slot.info, slot.base.clone(), slot.current.clone())
-        };
-        Ok(match (current, base) {
-            (Current::Changed(change), _) => Before::Fields(change.fields),
-            (Current::Base, Some(record)) => {
-                let schema = info.read(&record.bytes, self.store.engine(), &self.waiter())?.schema;
-                Before::Record(record.bytes, schema)
-            }
-            (Current::Removed, _) | (Current::Base, None) => Before::Nothing,
-        })
     }
 
     /// Takes an object back.
     pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: &T, tracked: Taken) {
         let mut compared_with = None;
         let encoded = (tracked.is_changed && !tracked.interrupted).then(|| {
-            let before = tracked.before.map_or_else(|| self.before(index), |before| Ok(Before::Fields(before.into())))?;
+            let before = tracked.before.unwrap_or(Before::Nothing);
             compared_with = before.schema();
             Self::encode(object, before)
         });
         let mut state = self.state.borrow_mut();
-        let key = state.seen.records[index].0.clone();
         let slot = &mut state.slots[index];
         slot.lent = false;
         slot.read_fields |= tracked.read;
-        let name = slot.info.object(&key);
+        let info = slot.info;
         match encoded {
             Some(Ok((fields, changed))) if !(changed | tracked.assigned).is_empty() => {
                 let (changed, assigned, whole) = match &slot.current {
@@ -111,9 +107,15 @@ impl Attempt {
                 let change = Change { fields: Arc::new(fields), changed, assigned, whole, compared_with };
                 state.set_current(index, Current::Changed(change));
             }
-            Some(Err(error)) => drop(state.doom.get_or_insert(Doom::Failed(error.within(name)))),
+            Some(Err(error)) => {
+                let name = info.object(&state.seen.records[index].0);
+                state.doom.get_or_insert(Doom::Failed(error.within(name)));
+            }
             Some(Ok(_)) => {}
-            None if tracked.interrupted => state.interrupt(name),
+            None if tracked.interrupted => {
+                let name = info.object(&state.seen.records[index].0);
+                state.interrupt(name);
+            }
             None => {}
         }
     }
@@ -123,8 +125,8 @@ impl Attempt {
 pub(crate) struct Taken {
     /// Whether it may have been changed.
     pub(crate) is_changed: bool,
-    /// The fields before the first change, where its record does not tell.
-    pub(crate) before: Option<Encoded>,
+    /// The fields before the first change.
+    pub(crate) before: Option<Before>,
     pub(crate) read: FieldSet,
     pub(crate) assigned: FieldSet,
     /// Whether a panic may have cut a change short.
