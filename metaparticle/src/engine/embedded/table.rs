@@ -10,7 +10,7 @@ use super::map::{Found as InMap, Group, OrderedMap, change_bytes};
 use crate::Result;
 use crate::engine::{Differs, KeyRange, Page, Record, RecordBytes, RecordKey, Reply, Request, Seen, Stamp, Version};
 
-/// How many keys are read from the map at once.
+/// How many keys are read at once.
 const PART: usize = 32;
 /// A page ends when its records have reached this size, lest a page of large records take as much memory as they do.
 const PAGE_BYTES: usize = 1 << 20;
@@ -226,7 +226,7 @@ impl Table {
         // Read up to here. The map may have keys that are removed here, so that it takes more than one part of it.
         let (mut read_to, mut bytes) = (range.start.clone(), 0);
         while found.records.len() < limit && bytes < PAGE_BYTES && read_to < range.end {
-            let wanted = limit - found.records.len();
+            let wanted = (limit - found.records.len()).min(PART);
             let mut part = self.find_part(&KeyRange { start: read_to, end: range.end.clone() }, wanted, with_records)?;
             part.records.truncate(wanted);
             read_to = match part.records.last() {
@@ -246,10 +246,9 @@ impl Table {
     fn find_part(&self, range: &KeyRange, wanted: usize, with_records: bool) -> Result<Found> {
         let mut found = Found { records: Vec::new(), range: range.clone(), newest: 0 };
         if let Some(map) = &self.map {
-            let limit = wanted.min(PART);
             // What is being written to the map right now is in `entries`, and its state in the map is left alone.
-            found.records = map.range(range, limit, &|key| with_records && !self.entries.contains_key(key))?;
-            if let Some((last, _)) = found.records.last().filter(|_| found.records.len() == limit) {
+            found.records = map.range(range, wanted, &|key| with_records && !self.entries.contains_key(key))?;
+            if let Some((last, _)) = found.records.last().filter(|_| found.records.len() == wanted) {
                 found.range.end = last.next();
             }
             found.records.retain_mut(|(key, record)| {
