@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use metaparticle::engine::{Answer, CommitId, Page, RecordKey, Request, Seen};
 use metaparticle::{Durability, ErrorKind, Result, Store, conformance, persistent};
-use metaparticle_tests::folder;
+use metaparticle_tests::{copy_folder, folder};
 
 #[persistent(default)]
 #[derive(Debug, PartialEq)]
@@ -56,18 +56,6 @@ fn write(store: &Store) -> Result<()> {
     })
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("makes");
-    for file in fs::read_dir(from).expect("lists").map(|file| file.expect("a file")) {
-        let to = to.join(file.file_name());
-        if file.path().is_dir() {
-            copy(&file.path(), &to);
-        } else {
-            fs::copy(file.path(), to).expect("copies");
-        }
-    }
-}
-
 fn golden(format: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format)
 }
@@ -78,9 +66,9 @@ fn golden_copy(format: &str) -> tempfile::TempDir {
     if std::env::var_os("WRITE_GOLDEN").is_some() && !golden(format).exists() {
         let path = folder.path().join("new");
         write(&Store::open(path.to_str().expect("text")).expect("opens")).expect("writes");
-        copy(&path, &golden(format));
+        copy_folder(&path, &golden(format));
     }
-    copy(&golden(format), &folder.path().join("store"));
+    copy_folder(&golden(format), &folder.path().join("store"));
     folder
 }
 
@@ -222,9 +210,9 @@ fn a_flipped_bit_on_disk_is_an_error_or_has_no_effect() {
                 break at;
             }
         };
-        let copy_folder = tempfile::tempdir().expect("a folder");
-        let path = copy_folder.path().join("store");
-        copy(&folder.path().join("store"), &path);
+        let target = tempfile::tempdir().expect("a folder");
+        let path = target.path().join("store");
+        copy_folder(&folder.path().join("store"), &path);
         let mut bytes = original.clone();
         bytes[at] ^= 1 << random.u32(..8);
         fs::write(path.join("sled/db"), bytes).expect("writes");

@@ -145,12 +145,11 @@ fn a_request_that_comes_late_is_not_carried_out_again(engine: &str) {
     assert_eq!(read(&*other), None, "the late request was carried out although it had been settled");
 }
 
-fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
-    let mut server = Server::start(engine);
-    let store = Store::builder(server.new_url()).timeout(Duration::from_secs(25)).open().expect("a store opens");
+/// Two callers increment until so many calls were answered, while faults happen: `faults` is given what waits for so many answers.
+pub(crate) fn loses_no_answered_call(store: &Store, calls: u64, faults: impl FnOnce(&dyn Fn(u64))) {
     let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
-    let calls = || {
-        while answered.load(Ordering::Relaxed) < 400 {
+    let call = || {
+        while answered.load(Ordering::Relaxed) < calls {
             match store.run(|| increment("n")) {
                 Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
                 Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
@@ -159,15 +158,25 @@ fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
         }
     };
     std::thread::scope(|scope| {
-        let callers = [scope.spawn(calls), scope.spawn(calls)];
-        for crash in 1..=3 {
-            while answered.load(Ordering::Relaxed) < crash * 100 && !callers.iter().any(|caller| caller.is_finished()) {
+        let callers = [scope.spawn(call), scope.spawn(call)];
+        faults(&|enough| {
+            while answered.load(Ordering::Relaxed) < enough && !callers.iter().any(|caller| caller.is_finished()) {
                 std::thread::yield_now();
             }
-            server.crash_and_restart();
-        }
+        });
     });
     let (answered, unknown) = (answered.into_inner(), unknown.into_inner());
     let counted = store.run(|| count("n")).expect("counts");
     assert!((answered..=answered + unknown).contains(&counted), "{counted} are there, {answered} answered, {unknown} unknown");
+}
+
+fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
+    let mut server = Server::start(engine);
+    let store = Store::builder(server.new_url()).timeout(Duration::from_secs(25)).open().expect("a store opens");
+    loses_no_answered_call(&store, 400, |wait_for| {
+        for crash in 1..=3 {
+            wait_for(crash * 100);
+            server.crash_and_restart();
+        }
+    });
 }

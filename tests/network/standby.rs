@@ -7,6 +7,7 @@ use metaparticle::{Durability, Store};
 use metaparticle_tests::proxy::Fault;
 use metaparticle_tests::servers::Server;
 
+use crate::faults::loses_no_answered_call;
 use crate::{count, increment, open};
 
 metaparticle_tests::on_server! { on_mysql "mysql"
@@ -84,25 +85,9 @@ fn a_store_that_names_the_standby_too_goes_on_there(engine: &str) {
     let both = format!("127.0.0.1:{},127.0.0.1:{}", standby.port(), primary.port());
     let url = primary.new_url().replace(&format!("127.0.0.1:{}", primary.port()), &both);
     let store = Store::builder(url).timeout(Duration::from_secs(60)).open().expect("a store opens");
-    let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
-    let calls = || {
-        while answered.load(Ordering::Relaxed) < 2 * BEFORE {
-            match store.run(|| increment("n")) {
-                Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
-                Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
-                Err(error) => panic!("{error:?}"),
-            };
-        }
-    };
-    std::thread::scope(|scope| {
-        let callers = [scope.spawn(calls), scope.spawn(calls)];
-        while answered.load(Ordering::Relaxed) < BEFORE && !callers.iter().any(|caller| caller.is_finished()) {
-            std::thread::yield_now();
-        }
+    loses_no_answered_call(&store, 2 * BEFORE, |wait_for| {
+        wait_for(BEFORE);
         primary.crash();
         standby.take_over();
     });
-    let (answered, unknown) = (answered.into_inner(), unknown.into_inner());
-    let counted = store.run(|| count("n")).expect("counts");
-    assert!((answered..=answered + unknown).contains(&counted), "{counted} are there, {answered} answered, {unknown} unknown");
 }

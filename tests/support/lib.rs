@@ -6,7 +6,9 @@ pub mod queue;
 pub mod servers;
 pub mod strict;
 
+use std::fs;
 use std::ops::Deref;
+use std::path::Path;
 
 use metaparticle::{Store, StoreBuilder};
 use tempfile::TempDir;
@@ -54,6 +56,19 @@ impl TestStore {
 /// A throw-away folder.
 pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("reads").map(|entry| entry.expect("reads")) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copies");
+        }
+    }
 }
 
 /// Makes of each function a test on every engine. The function is given the engine's name.

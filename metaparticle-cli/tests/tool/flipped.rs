@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use metaparticle_tests::copy_folder;
+
 use super::support::{beside, done, filled, records, run, text};
 
 const KEY: &[u8] = b"\x01\x02Account\0\x02ann\0";
@@ -104,17 +106,4 @@ fn a_byte_of_the_file_that_is_changed_is_found_or_does_no_harm() {
     }
     eprintln!("{found} found, {harmless} harmless");
     assert!(found > 0);
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("reads") {
-        let entry = entry.expect("reads");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copies");
-        }
-    }
 }

@@ -14,7 +14,8 @@ const FOLLOWED_BYTES: u64 = 16 << 20;
 /// So much is in the log at most, while the map is slower than it.
 const LOG_BYTES: u64 = 4 * FOLLOWED_BYTES;
 
-/// Starts the flusher, where the map has everything up to commit `applied`. It ends when the queue is stopped and all is written, or at the first failure.
+/// Starts the flusher, where the map has everything up to commit `applied`. It ends when the queue is stopped and all is
+/// written, or at the first failure.
 pub(super) fn start(
     shared: Arc<Shared>,
     log: impl Log,

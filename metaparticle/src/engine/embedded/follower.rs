@@ -10,7 +10,7 @@ use super::flusher::{FailOnExit, not_started};
 use super::map::{Group, OrderedMap, change_bytes};
 use super::queue::flusher_ended;
 use crate::engine::{Record, RecordKey};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sync::{Condvar, Mutex, thread};
 
 /// What the map is given at once. sled must not have more unsynced than fits well into one of its segments of 512 KiB.
@@ -68,7 +68,6 @@ struct State {
     stopping: bool,
     /// The newest commit that the map has.
     applied: u64,
-    failed: Option<Error>,
 }
 
 #[derive(Default)]
@@ -90,19 +89,10 @@ impl Follower {
         let run = {
             let inner = inner.clone();
             move || {
-                let stopper = FailOnExit(&shared);
-                let result = inner.follow(&shared, &*map);
-                let mut state = inner.state.lock();
-                (state.is_busy, state.stopping) = (false, true);
-                if let Err(error) = result {
-                    state.failed = Some(error.clone());
+                let _stopper = FailOnExit(&shared);
+                let _end = StopOnExit(&inner);
+                if let Err(error) = inner.follow(&shared, &*map) {
                     shared.queue.fail(error);
-                }
-                drop(state);
-                inner.changed.notify_all();
-                // Told to stop, it has done all that it had to.
-                if shared.queue.check().is_ok() {
-                    std::mem::forget(stopper);
                 }
             }
         };
@@ -130,14 +120,12 @@ impl Follower {
     pub(super) fn wait(&self) -> Result<u64> {
         let mut state = self.inner.state.lock();
         loop {
-            if let Some(error) = &state.failed {
-                return Err(error.clone());
+            // It has failed, and the queue knows why.
+            if state.stopping {
+                return Err(flusher_ended());
             }
             if !state.is_busy && state.pending.changes.is_empty() {
                 return Ok(state.applied);
-            }
-            if state.stopping {
-                return Err(flusher_ended());
             }
             state.is_due = true;
             self.inner.changed.notify_all();
@@ -147,10 +135,19 @@ impl Follower {
 
     /// Ends it, without waiting for what the map does not have.
     pub(super) fn stop(self) {
-        self.inner.state.lock().stopping = true;
-        self.inner.changed.notify_all();
+        drop(StopOnExit(&self.inner));
         // It does not panic; if it did, the queue has failed and every waiter was told.
         let _ = self.thread.join();
+    }
+}
+
+/// Whatever ends the thread, nobody waits for it in vain.
+struct StopOnExit<'a>(&'a Inner);
+
+impl Drop for StopOnExit<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().stopping = true;
+        self.0.changed.notify_all();
     }
 }
 

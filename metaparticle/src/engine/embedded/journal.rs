@@ -45,8 +45,20 @@ struct Stretch {
 impl Journal {
     /// Makes the journal of a new store, or what is missing of it.
     pub(crate) fn make(folder: &Path, store_id: u128) -> Result<()> {
-        Self::open_in(Layout { folder: folder.to_owned(), store_id, segment_bytes: SEGMENT_BYTES }, true, 0, &mut |_| Ok(()))
-            .map(drop)
+        Self::make_in(&Self::layout(folder, store_id))
+    }
+
+    fn make_in(layout: &Layout) -> Result<()> {
+        layout.make_folder()?;
+        let mut segments = layout.open()?;
+        while segments.len() < 2 {
+            segments.push(layout.make(segments.last().map_or(1, |last| last.number + 1))?);
+        }
+        Ok(())
+    }
+
+    fn layout(folder: &Path, store_id: u128) -> Layout {
+        Layout { folder: folder.to_owned(), store_id, segment_bytes: SEGMENT_BYTES }
     }
 
     /// Opens the journal in `folder`, of the store with this id. Every group above `after`, the newest commit that the map has
@@ -55,17 +67,11 @@ impl Journal {
     ///
     /// The last entry, damaged later, cannot be told from a torn one.
     pub(crate) fn open(folder: &Path, store_id: u128, after: u64, replay: &mut dyn FnMut(Group) -> Result<()>) -> Result<Self> {
-        Self::open_in(Layout { folder: folder.to_owned(), store_id, segment_bytes: SEGMENT_BYTES }, false, after, replay)
+        Self::open_in(Self::layout(folder, store_id), after, replay)
     }
 
-    fn open_in(layout: Layout, new: bool, after: u64, replay: &mut dyn FnMut(Group) -> Result<()>) -> Result<Self> {
-        if new {
-            layout.make_folder()?;
-        }
+    fn open_in(layout: Layout, after: u64, replay: &mut dyn FnMut(Group) -> Result<()>) -> Result<Self> {
         let mut segments = layout.open()?;
-        while new && segments.len() < 2 {
-            segments.push(layout.make(segments.last().map_or(1, |last| last.number + 1))?);
-        }
         // Read twice, so that nothing is replayed of a journal that turns out to be damaged.
         let end = recovery::verify(&layout, &mut segments, after)?;
         cut_torn(&layout, &mut segments, end)?;

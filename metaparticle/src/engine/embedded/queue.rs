@@ -182,11 +182,11 @@ impl CommitQueue {
         let mut state = self.state.lock();
         self.was_watched.store(self.is_watched.load(Ordering::Acquire), Ordering::Release);
         self.durable.store(number, Ordering::Release);
-        let (done, waiting) =
+        let (done, waiting): (Vec<_>, _) =
             std::mem::take(&mut state.waiting_for_disk).into_iter().partition(|(waits_for, _)| *waits_for <= number);
         state.waiting_for_disk = waiting;
         drop(state);
-        wake_all(done, Vec::new());
+        done.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// The store stops: everybody who waits, and everybody who comes, is told `error`.
@@ -197,7 +197,7 @@ impl CommitQueue {
         let done = std::mem::take(&mut state.waiting_for_disk);
         let room = std::mem::take(&mut state.waiting_for_room);
         drop(state);
-        wake_all(done, room);
+        done.into_iter().map(|(_, waker)| waker).chain(room).for_each(Waker::wake);
     }
 
     /// Lets `wait_for_work` end once everything is written.
@@ -223,10 +223,6 @@ fn spin_until(is_so: impl Fn() -> bool) -> bool {
 fn has_processors() -> bool {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, Into::into)) > 1
-}
-
-fn wake_all(done: Vec<(u64, Waker)>, room: Vec<Waker>) {
-    done.into_iter().map(|(_, waker)| waker).chain(room).for_each(Waker::wake);
 }
 
 /// The error of a store whose flusher ended without saying why.

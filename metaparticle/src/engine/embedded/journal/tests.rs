@@ -32,7 +32,10 @@ fn layout(path: &Path) -> Layout {
 
 fn open_layout(layout: Layout, new: bool, after: u64) -> Result<(Journal, Vec<Plain>)> {
     let mut groups = Vec::new();
-    let journal = Journal::open_in(layout, new, after, &mut |group| {
+    if new {
+        Journal::make_in(&layout)?;
+    }
+    let journal = Journal::open_in(layout, after, &mut |group| {
         groups.push((group.last_commit, group.changes));
         Ok(())
     })?;
@@ -93,7 +96,7 @@ fn write(file: &Path, bytes: &[u8]) {
 fn is_corrupt(path: &Path, after: u64, what: &str) {
     let before = files(path);
     let mut replayed = 0;
-    let opened = Journal::open_in(layout(path), false, after, &mut |_| {
+    let opened = Journal::open_in(layout(path), after, &mut |_| {
         replayed += 1;
         Ok(())
     });
@@ -503,7 +506,7 @@ fn a_replay_that_fails_may_be_repeated() {
         3 => Err(Error::new(ErrorKind::Engine, "the disk is full")),
         _ => Ok(()),
     };
-    let error = Journal::open_in(layout(path), false, 0, &mut { fail }).err().expect("it fails");
+    let error = Journal::open_in(layout(path), 0, &mut { fail }).err().expect("it fails");
     assert_eq!(error.to_string(), "the disk is full");
     assert_eq!(reopen(path, 0).1, plains(1..=5));
 }
