@@ -264,7 +264,7 @@ impl Tx {
 
     /// The time of day at which the transaction began; the same in every attempt.
     pub fn now(&self) -> SystemTime {
-        self.attempt.fixed().now
+        self.attempt.now()
     }
 
     /// A random number. The first call gives the same number in every attempt, and so does the second …, so that a re-run

@@ -1,13 +1,14 @@
 //! One run of a body: what it has seen, what it wants to change, and what to undo if a nested function fails.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use smallvec::SmallVec;
 
 use super::fixed::Fixed;
 use super::group::Gate;
-use super::hot_keys::Turn;
+use super::hot_keys::{HotList, Turn};
 use super::log::{Log, suspended};
 use super::places::Places;
 use super::wait::waiting;
@@ -30,6 +31,8 @@ pub(crate) type Keys = SmallVec<[(&'static TypeInfo, RecordKey); FEW]>;
 pub(crate) struct Attempt {
     pub(super) store: Store,
     fixed: Fixed,
+    /// The time of day, once it was asked for.
+    now: Cell<Option<SystemTime>>,
     number: u32,
     pub(super) state: RefCell<State>,
     /// What was answered so far, for an attempt in a future.
@@ -160,7 +163,7 @@ impl Attempt {
             interrupted: None,
             turn,
         };
-        Self { store, fixed, number, state: RefCell::new(state), log }
+        Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log }
     }
 
     /// A handle for reading is out.
@@ -187,7 +190,7 @@ impl Attempt {
     /// Puts together again what `end` gave.
     pub(super) fn resume(ended: Ended) -> Self {
         let Ended { store, fixed, number, state, log } = ended;
-        Self { store, fixed, number, state: RefCell::new(state), log: Some(log) }
+        Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: Some(log) }
     }
 
     pub(super) fn log(&self) -> Option<&Log> {
@@ -200,6 +203,18 @@ impl Attempt {
 
     pub(crate) fn fixed(&self) -> &Fixed {
         &self.fixed
+    }
+
+    /// The time of day at which the transaction began.
+    pub(crate) fn now(&self) -> SystemTime {
+        let now = self.now.get().unwrap_or_else(|| self.fixed.now(self.store.clock()));
+        self.now.set(Some(now));
+        now
+    }
+
+    /// The same, if it was asked for.
+    pub(super) fn asked_now(&self) -> Option<SystemTime> {
+        self.now.get()
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -359,12 +374,14 @@ impl Attempt {
             state.slots.is_empty() && state.turn.is_none()
         };
         let queues = self.store.hot_keys();
-        let hot: Vec<RecordKey> =
-            if first { keys.iter().map(|(_, key)| key.clone()).filter(|key| queues.is_hot(key)).collect() } else { Vec::new() };
+        if !first {
+            return;
+        }
+        let hot: HotList = keys.iter().map(|(_, key)| key).filter(|key| queues.is_hot(key)).cloned().collect();
         if hot.is_empty() {
             return;
         }
-        self.state.borrow_mut().turn = queues.acquire(hot, self.store.clock(), self.fixed.courtesy);
+        self.state.borrow_mut().turn = queues.acquire(hot, self.fixed.courtesy);
     }
 
     /// Encodes without holding the state: serde code of the user's runs in it.
