@@ -7,6 +7,7 @@ mod gate;
 mod group;
 mod habits;
 mod hot_keys;
+mod keys;
 mod lend;
 mod log;
 mod look;
@@ -18,16 +19,18 @@ mod places;
 mod run;
 mod run_async;
 mod scan;
+mod spare;
 mod wait;
 
 use std::fmt;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-pub(crate) use self::attempt::{Attempt, Keys as KeysToLoad};
+pub(crate) use self::attempt::Attempt;
 pub(crate) use self::group::Groups;
 pub(crate) use self::habits::Habits;
 pub(crate) use self::hot_keys::HotKeys;
+pub(crate) use self::keys::Keys as KeysToLoad;
 pub(crate) use self::lend::Taken;
 pub(crate) use self::log::Log;
 pub(crate) use self::look::{Found, Part};
