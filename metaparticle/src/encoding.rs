@@ -4,13 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{BitOr, BitOrAssign};
-use std::sync::Arc;
 
 use bincode::config;
 use bincode::error::DecodeError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
-use smallvec::SmallVec;
 
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,22 +56,29 @@ impl BitOrAssign for FieldSet {
     }
 }
 
-/// The ends of a few fields need no memory of their own.
-type Ends = SmallVec<[u32; 16]>;
-
-/// An object's fields, encoded, in the order of the program's struct.
+/// An object's fields, encoded, in the order of the program's struct: a record, if the struct's own schema has the number that was
+/// expected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Encoded {
-    data: Vec<u8>,
-    /// Where each field ends in `data`.
-    ends: Ends,
+    record: RecordBytes,
+    /// How many fields the object has written.
+    written: usize,
 }
 
 impl Encoded {
     pub(crate) fn field(&self, index: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(index)? as usize;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        self.data.get(start..end)
+        RecordFields::of_parsed(&self.record)?.field(index).filter(|_| index < self.written)
+    }
+
+    /// The object's record with the struct's own schema, which has this number, if it was expected.
+    pub(crate) fn record(&self, schema: u32) -> Option<&RecordBytes> {
+        let fields = RecordFields::of_parsed(&self.record)?;
+        (fields.schema == schema && fields.count() == self.written).then_some(&self.record)
+    }
+
+    /// The only field of a struct.
+    fn only(bytes: &[u8]) -> Result<Self> {
+        Ok(Self { record: compose_record(0, &[bytes])?.into(), written: 1 })
     }
 }
 
@@ -81,7 +86,7 @@ impl Encoded {
 #[derive(Debug)]
 pub(crate) enum Before {
     Nothing,
-    Fields(Arc<Encoded>),
+    Fields(Encoded),
     /// As in this record, which was looked at before.
     Record(RecordBytes, &'static Schema),
 }
@@ -103,11 +108,11 @@ impl Before {
         }
     }
 
-    /// How many bytes they take, to allocate as many.
+    /// How many bytes a record of them takes, to allocate as many.
     fn size(&self) -> usize {
         match self {
             Self::Nothing => 0,
-            Self::Fields(fields) => fields.data.len(),
+            Self::Fields(fields) => fields.record.len(),
             Self::Record(bytes, _) => bytes.len(),
         }
     }
@@ -116,33 +121,47 @@ impl Before {
 /// Takes an object's fields one after the other and encodes them.
 pub struct FieldWriter {
     fields: &'static [Field],
-    encoded: Encoded,
+    /// A record: its head, an end for each field, and the bytes of those that were written.
+    record: Vec<u8>,
+    written: usize,
     before: Before,
     changed: FieldSet,
 }
 
 impl FieldWriter {
     pub(crate) fn new(fields: &'static [Field], before: Before) -> Self {
-        let encoded = Encoded { data: Vec::with_capacity(before.size()), ends: Ends::with_capacity(fields.len()) };
-        Self { fields, encoded, before, changed: FieldSet::NONE }
+        let schema = before.schema().map_or(0, Schema::number);
+        let mut record = Vec::with_capacity(before.size().max(HEADER_BYTES + fields.len() * 4));
+        // With more fields than a record can have, none is written.
+        begin_record(&mut record, schema, u16::try_from(fields.len()).unwrap_or(u16::MAX));
+        record.resize(HEADER_BYTES + fields.len() * 4, 0);
+        Self { fields, record, written: 0, before, changed: FieldSet::NONE }
     }
 
     /// The fields, and which of them differ from before.
-    pub(crate) fn finish(self) -> (Encoded, FieldSet) {
-        (self.encoded, self.changed)
+    pub(crate) fn finish(mut self) -> (Encoded, FieldSet) {
+        // It may be kept for long.
+        self.record.shrink_to_fit();
+        (Encoded { record: self.record.into(), written: self.written }, self.changed)
     }
 
     /// Encodes the next field; `check` is asked whether changed bytes can be read back.
     fn put<T: Serialize>(&mut self, value: &T, check: impl Fn(&[u8]) -> Result<(), DecodeError>) -> Result<()> {
-        let index = self.encoded.ends.len();
-        let name = self.fields.get(index).map_or("?", Field::name);
-        let start = self.encoded.data.len();
-        bincode::serde::encode_into_std_write(value, &mut self.encoded.data, config::standard())
+        if self.fields.len() > u16::MAX.into() {
+            return Err(too_many());
+        }
+        let index = self.written;
+        let Some(name) = self.fields.get(index).map(Field::name) else {
+            return Err(Error::new(ErrorKind::Encoding, "the object has written more fields than it has"));
+        };
+        let start = self.record.len();
+        bincode::serde::encode_into_std_write(value, &mut self.record, config::standard())
             .map_err(|error| Error::with_source(ErrorKind::Encoding, format!("the field `{name}` cannot be stored"), error))?;
-        let end = u32::try_from(self.encoded.data.len())
+        let end = u32::try_from(self.record.len() - HEADER_BYTES - self.fields.len() * 4)
             .map_err(|_| Error::new(ErrorKind::Limit, format!("the field `{name}` takes more than 4 GiB")))?;
-        self.encoded.ends.push(end);
-        let bytes = &self.encoded.data[start..];
+        self.record[HEADER_BYTES + index * 4..][..4].copy_from_slice(&end.to_le_bytes());
+        self.written += 1;
+        let bytes = &self.record[start..];
         if self.before.field(index) != Some(bytes) {
             self.changed |= FieldSet::of(index);
             // Some types write what only a self-describing format can read. Better an error now than a record lost later.
@@ -161,7 +180,7 @@ impl FieldWriter {
 
 impl fmt::Debug for FieldWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FieldWriter").field("fields", &self.encoded.ends.len()).finish_non_exhaustive()
+        f.debug_struct("FieldWriter").field("fields", &self.written).finish_non_exhaustive()
     }
 }
 
@@ -267,8 +286,7 @@ pub fn earlier_field<Old: Storable, New>(
     let value = || {
         let Some(bytes) = fields.old_bytes(index, number)? else { return Ok(None) };
         // Read as a record of one field: the earlier type is known by `Storable` only.
-        let ends = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let encoded = Encoded { data: bytes.into_owned(), ends: Ends::from_slice(&[ends]) };
+        let encoded = Encoded::only(&bytes)?;
         let field = fields.fields.get(index..=index).unwrap_or_default();
         Old::load(&mut FieldReader::new(field, Source::Encoded(&encoded)), 0).map(|old| Some(migrate(old)))
     };
@@ -446,7 +464,8 @@ impl<'a> RecordFields<'a> {
 /// Puts a record together from its fields' bytes.
 pub(crate) fn compose_record(schema: u32, fields: &[&[u8]]) -> Result<Vec<u8>> {
     let data: usize = fields.iter().map(|field| field.len()).sum();
-    let mut bytes = begin_record(schema, fields.len(), data)?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + fields.len() * 4 + data);
+    begin_record(&mut bytes, schema, u16::try_from(fields.len()).map_err(|_| too_many())?);
     let mut end = 0;
     for field in fields {
         end += field.len();
@@ -458,22 +477,11 @@ pub(crate) fn compose_record(schema: u32, fields: &[&[u8]]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Puts a record together of all fields of the struct, in its order.
-pub(crate) fn compose_whole(schema: u32, fields: &Encoded) -> Result<Vec<u8>> {
-    let mut bytes = begin_record(schema, fields.ends.len(), fields.data.len())?;
-    fields.ends.iter().for_each(|end| bytes.extend_from_slice(&end.to_le_bytes()));
-    bytes.extend_from_slice(&fields.data);
-    Ok(bytes)
-}
-
-/// The head of a record, with room for the rest.
-fn begin_record(schema: u32, fields: usize, data: usize) -> Result<Vec<u8>> {
-    let count = u16::try_from(fields).map_err(|_| too_many())?;
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + fields * 4 + data);
-    bytes.push(FORMAT);
-    bytes.extend_from_slice(&schema.to_le_bytes());
-    bytes.extend_from_slice(&count.to_le_bytes());
-    Ok(bytes)
+/// The head of a record.
+fn begin_record(record: &mut Vec<u8>, schema: u32, fields: u16) {
+    record.push(FORMAT);
+    record.extend_from_slice(&schema.to_le_bytes());
+    record.extend_from_slice(&fields.to_le_bytes());
 }
 
 fn too_many() -> Error {

@@ -162,7 +162,7 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
 
     fn writable(&mut self) -> &mut T {
         if self.before.is_none() {
-            self.before = Some(Before::Fields(Arc::new((self.encode)(&self.object).unwrap_or_default())));
+            self.before = Some(Before::Fields((self.encode)(&self.object).unwrap_or_default()));
         }
         self.is_changed = true;
         &mut self.object

@@ -1,7 +1,6 @@
 //! One run of a body: what it has seen, what it wants to change, and what to undo if a nested function fails.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::fixed::Fixed;
@@ -119,7 +118,7 @@ pub(super) enum Current {
 
 #[derive(Clone)]
 pub(super) struct Change {
-    pub(super) fields: Arc<Encoded>,
+    pub(super) fields: Encoded,
     /// Fields whose bytes are other than before.
     pub(super) changed: FieldSet,
     /// Fields that were given a value without being read, changed or not.
@@ -406,7 +405,7 @@ impl Attempt {
                 false
             }
         };
-        let change = Change { fields: Arc::new(fields), changed: all, assigned: all, whole, compared_with: None };
+        let change = Change { fields, changed: all, assigned: all, whole, compared_with: None };
         self.state.borrow_mut().set_current(index, Current::Changed(change));
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
 use super::keys::FEW;
-use crate::encoding::{FieldSet, compose_whole};
+use crate::encoding::FieldSet;
 use crate::engine::{Answer, CommitId, Engine, Record, RecordBytes, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
@@ -177,8 +177,12 @@ impl Attempt {
         let base = slot.base.as_ref().map(|record| &*record.bytes);
         if let Some(schema) = change.compared_with.filter(|schema| schema.is_own() && !change.whole) {
             // What is not changed is in the record as it is in the object.
-            let is_changed = !change.changed.is_empty();
-            return is_changed.then(|| Ok(compose_whole(schema.number(), &change.fields)?.into())).transpose();
+            if change.changed.is_empty() {
+                return Ok(None);
+            }
+            if let Some(record) = change.fields.record(schema.number()) {
+                return Ok(Some(record.clone()));
+            }
         }
         let mut written = if rebased { change.changed | change.assigned } else { change.changed };
         if let (Some(base), false) = (base, change.whole) {

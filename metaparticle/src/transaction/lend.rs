@@ -104,7 +104,7 @@ impl Attempt {
                     Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
                     Current::Base => (changed, tracked.assigned, false),
                 };
-                let change = Change { fields: Arc::new(fields), changed, assigned, whole, compared_with };
+                let change = Change { fields, changed, assigned, whole, compared_with };
                 state.set_current(index, Current::Changed(change));
             }
             Some(Err(error)) => {

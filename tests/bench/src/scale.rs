@@ -49,6 +49,7 @@ enum Question {
 #[serde(rename_all = "lowercase")]
 enum Engine {
     Sled,
+    Fjall,
 }
 
 impl Engine {
@@ -56,6 +57,7 @@ impl Engine {
         let path = folder.join("store");
         match self {
             Self::Sled => format!("sled:{}", path.display()),
+            Self::Fjall => format!("fjall:{}", path.display()),
         }
     }
 }
