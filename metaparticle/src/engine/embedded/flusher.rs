@@ -51,7 +51,8 @@ fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> 
             log.release(follower.has_come_to())?;
         }
         if log.bytes() >= FOLLOWED_BYTES {
-            follower.hurry();
+            follower.hurry(log.bytes());
+            follower.keep_pace(log.bytes(), LOG_BYTES);
         }
         if log.bytes() >= LOG_BYTES {
             log.release(follower.wait()?)?;

@@ -59,12 +59,33 @@ impl Pending {
     }
 }
 
+/// How far the map is on its way to where the log was.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    changes: usize,
+    applied: usize,
+    /// What the log had at the beginning.
+    log_bytes: u64,
+}
+
+impl Run {
+    /// How much may be in the log by now, so that it comes to `most` when the run is over, and not before. Otherwise everybody
+    /// would have to wait then for all that is left of the run. Half of it is free, for a map that is soon done.
+    fn allowed(&self, most: u64) -> u64 {
+        let room = most.saturating_sub(self.log_bytes);
+        (self.log_bytes + room * self.applied as u64 / self.changes.max(1) as u64).max(most / 2)
+    }
+}
+
 #[derive(Default)]
 struct State {
     pending: Pending,
     /// Whether the map is to follow now.
     is_due: bool,
-    is_busy: bool,
+    /// How far it is, while it does.
+    run: Option<Run>,
+    /// What the log had when it was to begin.
+    log_bytes: u64,
     stopping: bool,
     /// The newest commit that the map has.
     applied: u64,
@@ -110,10 +131,19 @@ impl Follower {
         self.inner.state.lock().applied
     }
 
-    /// Has the map follow now, or once more if it does already.
-    pub(super) fn hurry(&self) {
-        self.inner.state.lock().is_due = true;
+    /// Has the map follow now, or once more if it does already. The log has so many bytes.
+    pub(super) fn hurry(&self, log_bytes: u64) {
+        let mut state = self.inner.state.lock();
+        (state.is_due, state.log_bytes) = (true, log_bytes);
         self.inner.changed.notify_all();
+    }
+
+    /// Waits while the log has grown faster than the map follows, for a log that is to have `most` bytes in the end.
+    pub(super) fn keep_pace(&self, log_bytes: u64, most: u64) {
+        let mut state = self.inner.state.lock();
+        while !state.stopping && state.run.is_some_and(|run| log_bytes > run.allowed(most)) {
+            self.inner.changed.wait(&mut state);
+        }
     }
 
     /// Waits until the map has all that was added; the newest commit of it.
@@ -124,7 +154,7 @@ impl Follower {
             if state.stopping {
                 return Err(flusher_ended());
             }
-            if !state.is_busy && state.pending.changes.is_empty() {
+            if state.run.is_none() && state.pending.changes.is_empty() {
                 return Ok(state.applied);
             }
             state.is_due = true;
@@ -152,6 +182,14 @@ impl Drop for StopOnExit<'_> {
 }
 
 impl Inner {
+    /// The map has so many changes more.
+    fn advance(&self, changes: usize) {
+        if let Some(run) = &mut self.state.lock().run {
+            run.applied += changes;
+        }
+        self.changed.notify_all();
+    }
+
     fn follow(&self, shared: &Shared, map: &dyn OrderedMap) -> Result<()> {
         let mut state = self.state.lock();
         loop {
@@ -163,15 +201,19 @@ impl Inner {
                 continue;
             }
             let pending = std::mem::take(&mut state.pending);
-            (state.is_due, state.is_busy) = (false, true);
+            state.is_due = false;
+            state.run = Some(Run { changes: pending.changes.len(), applied: 0, log_bytes: state.log_bytes });
             let (before, last) = (state.applied, pending.last_commit);
             drop(state);
             if !pending.changes.is_empty() {
-                // Evicted as it goes: what the map has costs no memory any more.
-                pending.apply(map, before, |part| shared.table.write().evict(&part.changes, last))?;
+                pending.apply(map, before, |part| {
+                    // Evicted as it goes: what the map has costs no memory any more.
+                    shared.table.write().evict(&part.changes, last);
+                    self.advance(part.changes.len());
+                })?;
             }
             state = self.state.lock();
-            state.is_busy = false;
+            state.run = None;
             state.applied = state.applied.max(last);
             self.changed.notify_all();
         }

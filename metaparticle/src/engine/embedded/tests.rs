@@ -37,9 +37,19 @@ struct DiskState {
     applying: BTreeSet<RecordKey>,
     /// What the map was given, in bytes.
     parts: Vec<usize>,
+    /// How many parts the map may be given, if it is not as many as there are.
+    part_permits: Option<usize>,
+    /// Whether the log has as much as it was given, instead of so much that the map has to follow each time.
+    is_counted: bool,
+    /// The groups in the log, with their bytes.
+    log: Vec<(u64, u64)>,
 }
 
 impl DiskState {
+    fn log_bytes(&self) -> u64 {
+        self.log.iter().map(|(_, bytes)| bytes).sum()
+    }
+
     fn record(&self, key: &[u8]) -> Result<Option<Record>> {
         if self.applying.contains(key) {
             return Err(Error::new(ErrorKind::Corrupt, "the record is halfway between two states"));
@@ -73,7 +83,12 @@ impl Disk {
     fn wait_until(&self, is_so: impl Fn(&DiskState) -> bool) {
         let mut state = self.state.lock();
         while !is_so(&state) {
-            self.changed.wait(&mut state);
+            if self.changed.wait_for(&mut state, Duration::from_secs(60)).timed_out() && !is_so(&state) {
+                // Other threads are to end.
+                (state.permits, state.part_permits, state.holds) = (usize::MAX, None, false);
+                self.changed.notify_all();
+                panic!("nothing has happened for a minute; {} bytes are in the log", state.log_bytes());
+            }
         }
     }
 }
@@ -94,13 +109,14 @@ impl OrderedMap for Disk {
         let mut state = self.state.lock();
         state.applying = group.changes.iter().map(|(key, _)| key.clone()).collect();
         self.changed.notify_all();
-        while state.holds {
+        while state.holds || state.part_permits == Some(0) {
             self.changed.wait(&mut state);
         }
+        if let Some(permits) = &mut state.part_permits {
+            *permits -= 1;
+        }
         state.applying.clear();
-        let bytes = group.changes.iter().map(|(key, record)| change_bytes(key, record.as_ref().map(|record| &*record.bytes)));
-        let bytes = bytes.sum();
-        state.parts.push(bytes);
+        state.parts.push(bytes_of(group));
         for (key, record) in &group.changes {
             match record {
                 Some(record) => drop(state.records.insert(key.clone(), record.clone())),
@@ -120,6 +136,10 @@ impl OrderedMap for Disk {
     }
 }
 
+fn bytes_of(group: &Group) -> usize {
+    group.changes.iter().map(|(key, record)| change_bytes(key, record.as_ref().map(|record| &*record.bytes))).sum()
+}
+
 struct DiskLog(Arc<Disk>);
 
 impl Log for DiskLog {
@@ -136,16 +156,19 @@ impl Log for DiskLog {
             return Err(Error::new(ErrorKind::Engine, "the disk is broken"));
         }
         state.groups.push((group.last_commit, group.changes.len()));
+        state.log.push((group.last_commit, bytes_of(group) as u64));
+        self.0.changed.notify_all();
         Ok(())
     }
 
-    fn release(&mut self, _commit: u64) -> Result<()> {
+    fn release(&mut self, commit: u64) -> Result<()> {
+        self.0.state.lock().log.retain(|(last, _)| *last > commit);
         Ok(())
     }
 
-    /// So much that the map has to follow each time.
     fn bytes(&self) -> u64 {
-        16 << 20
+        let state = self.0.state.lock();
+        if state.is_counted { state.log_bytes() } else { 16 << 20 }
     }
 }
 
@@ -273,6 +296,45 @@ fn committers_wait_for_a_disk_that_falls_behind() {
     assert!(is_pending(engine.execute(request(&[], &write("more")))));
     disk.permit(usize::MAX);
     wait(engine.execute(request(&[], &write("more")))).expect("commits when there is room");
+}
+
+/// Otherwise all commits would stop for as long as the map takes for what it is behind.
+#[test]
+fn a_map_that_falls_behind_slows_commits_down_and_does_not_stop_them() {
+    const MIB: u64 = 1 << 20;
+    let (engine, disk) = engine(NEVER);
+    {
+        let mut state = disk.state.lock();
+        (state.permits, state.part_permits, state.is_counted) = (usize::MAX, Some(0), true);
+    }
+    let permit_parts = |parts| {
+        let mut state = disk.state.lock();
+        state.part_permits = state.part_permits.map(|permits| permits + parts);
+        disk.changed.notify_all();
+    };
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..1600 {
+                let write = [Write { key: key(&n.to_string()), bytes: Some(vec![7; 100_000].into()) }];
+                let reply = wait(engine.execute(request(&[], &write))).expect("commits");
+                wait(engine.durable(reply.durable_at)).expect("is written");
+            }
+            disk.state.lock().part_permits = None;
+            disk.changed.notify_all();
+        });
+        // The map has nothing of the first 16 MiB, in parts of two commits.
+        disk.wait_until(|state| state.log_bytes() > 31 * MIB);
+        permit_parts(80);
+        disk.wait_until(|state| state.log_bytes() > 60 * MIB);
+        // Now it is three times as far behind.
+        permit_parts(10);
+        while !writer.is_finished() {
+            let written = disk.state.lock().groups.len();
+            permit_parts(24);
+            disk.wait_until(|state| state.part_permits.is_none() || state.groups.len() >= written + 10);
+            assert!(disk.state.lock().log_bytes() <= 65 * MIB, "the log grows without bound");
+        }
+    });
 }
 
 #[test]
