@@ -27,13 +27,13 @@ pub(crate) struct Child {
     is_over: bool,
 }
 
-/// Where a child is killed.
+/// Where a child is killed. Its system calls have numbers, from 1.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
-    /// The number of its system call, from 1.
-    pub(crate) number: u64,
-    /// If it is a large write, this part of it is carried out, as if the kill had come in the middle.
-    pub(crate) cut: Option<f64>,
+pub(crate) enum Call {
+    /// As it begins this one.
+    Number(u64),
+    /// In the middle of a large write, when this part of it is done: of the first one, from this call on.
+    Writing(u64, f64),
 }
 
 /// How a child has ended.

@@ -6,7 +6,6 @@
 
 mod site;
 
-use std::fmt;
 use std::time::Duration;
 
 use self::site::Site;
@@ -65,12 +64,13 @@ impl Campaign for Kill {
         let rare = if rounds < 100 { 0 } else { rounds };
         let least = [
             ("acknowledged", 20 * rounds),
-            ("stores", rare / 30 + calls),
+            ("stores", rare / 40 + calls),
             ("killed_opening", rare / 20 + calls.min(20)),
             ("killed_verifying", rare / 10 + calls / 10),
             ("eventual_gone", rare / 10),
             ("unknown", rare / 10),
-            ("calls", 2 * calls),
+            ("killed_at_call", rare / 20 + calls),
+            ("killed_writing", rare / 20 + calls / 4),
         ];
         least.into_iter().try_for_each(|(figure, least)| run.figures.at_least(figure, least))
     }
@@ -99,12 +99,15 @@ impl Kill {
         for number in self.calls.numbers() {
             // For itself, so that one number can be repeated alone.
             let mut random = fastrand::Rng::with_seed(seed ^ number);
-            let calls = [number, number, random.u64(1..=number)];
-            let calls = calls.map(|number| Call { number, cut: random.bool().then(|| random.f64()) });
+            let any = |number, random: &mut fastrand::Rng| match random.bool() {
+                true => Call::Number(number),
+                false => Call::Writing(number, random.f64()),
+            };
             site.begin_anew(run)?;
-            site.write_up_to(run, self.mode(&mut random), calls[0])?;
-            site.write_up_to(run, self.mode(&mut random), calls[1])?;
-            site.verify_up_to(run, calls[2])?;
+            run.figures.add("calls", 1);
+            site.write(run, self.mode(&mut random), Moment::Call(Call::Number(number)))?;
+            site.write(run, self.mode(&mut random), Moment::Call(any(number, &mut random)))?;
+            site.verify_up_to(run, any(random.u64(1..=number), &mut random))?;
             site.verify(run)?;
             run.advance_bar();
         }
@@ -140,25 +143,26 @@ enum Moment {
     Early(Duration),
     /// So long after it has said so many lines.
     Later(usize, Duration),
+    /// At a system call.
+    Call(Call),
 }
 
 impl Moment {
     fn any(random: &mut fastrand::Rng) -> Self {
         let delay = Duration::from_micros(random.u64(..2_000));
         match random.u8(..16) {
-            0..4 => Self::Early(Duration::from_micros(random.u64(..40_000))),
+            0..3 => Self::Early(Duration::from_micros(random.u64(..40_000))),
+            3..5 => Self::Call(Call::Number(power(random, 13))),
+            5..8 => Self::Call(Call::Writing(power(random, 13), random.f64())),
             // Long enough for the journal to use its segments again.
-            4 => Self::Later(random.usize(2_000..6_000), delay),
-            _ => Self::Later(1 << random.u32(..9), delay),
+            8 => Self::Later(random.usize(2_000..6_000), delay),
+            _ => Self::Later(power(random, 9) as usize, delay),
         }
     }
 }
 
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Early(delay) => write!(f, "{delay:?} after its start"),
-            Self::Later(lines, delay) => write!(f, "{delay:?} after it has said {lines} lines"),
-        }
-    }
+/// A number below a power of two, small ones more often.
+fn power(random: &mut fastrand::Rng, most: u32) -> u64 {
+    let bound = 1 << random.u32(1..=most);
+    random.u64(1..bound)
 }

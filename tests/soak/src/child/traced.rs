@@ -99,11 +99,12 @@ impl Tracer {
         } else {
             self.inside.insert(thread);
             self.calls += 1;
-            if self.calls == self.call.number {
-                match self.call.cut {
-                    Some(part) if cut_write(thread, part)? => self.writing = Some(thread),
-                    _ => return self.kill(End::Killed),
+            match self.call {
+                Call::Number(number) if self.calls == number => return self.kill(End::Killed),
+                Call::Writing(from, part) if self.calls >= from && self.writing.is_none() && cut_write(thread, part)? => {
+                    self.writing = Some(thread);
                 }
+                _ => {}
             }
         }
         go_on(thread, None)

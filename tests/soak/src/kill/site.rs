@@ -43,66 +43,38 @@ impl Site {
         Ok(())
     }
 
-    /// Has a process write until it is killed at some moment.
+    /// Has a process write until it is killed.
     pub(super) fn write(&mut self, run: &mut Run, mode: Mode, moment: Moment) -> Result<()> {
-        self.note(format_args!("a {mode} writer, to be killed {moment}"))?;
-        let mut writer = Child::start(&Writer::arguments(&self.url, mode, self.threads), &self.errors)?;
-        let mut lines = Vec::new();
-        let delay = match moment {
-            Moment::Early(delay) => delay,
-            Moment::Later(wanted, delay) => {
-                while lines.len() < wanted
-                    && let Some(line) = writer.line()?
-                {
-                    lines.push(line);
-                }
-                delay
-            }
-        };
-        std::thread::sleep(delay);
-        writer.kill()?;
-        lines.extend(writer.rest()?);
-        let end = writer.end()?;
-        self.written(run, end, &lines)
-    }
-
-    /// Has a process write until it is killed at a system call.
-    pub(super) fn write_up_to(&mut self, run: &mut Run, mode: Mode, call: Call) -> Result<()> {
-        self.note(format_args!("a {mode} writer, to be killed at {call:?}"))?;
+        self.note(format_args!("a writer, {mode}, {moment:?}"))?;
         let arguments = Writer::arguments(&self.url, mode, self.threads);
-        let (end, lines) = Child::start_and_kill_at(&arguments, &self.errors, call)?;
-        run.figures.add("calls", 1);
-        self.written(run, end, &lines)
-    }
-
-    fn written(&mut self, run: &mut Run, end: End, lines: &[String]) -> Result<()> {
+        let (end, lines) = match moment {
+            Moment::Early(delay) => self.kill_at(&arguments, 0, delay)?,
+            Moment::Later(lines, delay) => self.kill_at(&arguments, lines, delay)?,
+            Moment::Call(call) => Child::start_and_kill_at(&arguments, &self.errors, call)?,
+        };
+        run.figures.add("killed_at_call", u64::from(matches!(moment, Moment::Call(_))));
         run.figures.add("killed_opening", u64::from(lines.is_empty()));
-        self.ended(run, end, lines)
+        self.ended(run, end, &lines)
     }
 
     /// Has a process look at the store, and kills it after a while.
     pub(super) fn verify_for(&mut self, run: &mut Run, time: Duration) -> Result<()> {
-        self.note(format_args!("a verifier, to be killed after {time:?}"))?;
-        let mut verifier = Child::start(&Verifier::arguments(&self.url, &self.ledger.bounds()), &self.errors)?;
-        std::thread::sleep(time);
-        verifier.kill()?;
-        let lines = verifier.rest()?;
-        let end = verifier.end()?;
+        self.note(format_args!("a verifier, for {time:?}"))?;
+        let (end, lines) = self.kill_at(&self.verifier(), 0, time)?;
         self.verified(run, end, &lines)
     }
 
     /// Has a process look at the store, and kills it at a system call.
     pub(super) fn verify_up_to(&mut self, run: &mut Run, call: Call) -> Result<()> {
-        self.note(format_args!("a verifier, to be killed at {call:?}"))?;
-        let arguments = Verifier::arguments(&self.url, &self.ledger.bounds());
-        let (end, lines) = Child::start_and_kill_at(&arguments, &self.errors, call)?;
+        self.note(format_args!("a verifier, {call:?}"))?;
+        let (end, lines) = Child::start_and_kill_at(&self.verifier(), &self.errors, call)?;
         self.verified(run, end, &lines)
     }
 
     /// Has a process look at the store.
     pub(super) fn verify(&mut self, run: &mut Run) -> Result<()> {
         self.note(format_args!("a verifier"))?;
-        let mut verifier = Child::start(&Verifier::arguments(&self.url, &self.ledger.bounds()), &self.errors)?;
+        let mut verifier = Child::start(&self.verifier(), &self.errors)?;
         let lines = verifier.rest()?;
         let end = verifier.end()?;
         self.verified(run, end, &lines)?;
@@ -110,6 +82,25 @@ impl Site {
             End::Done => Ok(()),
             End::Killed | End::KilledWriting => Err(Failure::not_run("somebody else has killed the verifier")),
         }
+    }
+
+    fn verifier(&self) -> Vec<String> {
+        Verifier::arguments(&self.url, &self.ledger.bounds())
+    }
+
+    /// Starts a process, and kills it so long after it has said so many lines.
+    fn kill_at(&self, arguments: &[String], wanted: usize, delay: Duration) -> Result<(End, Vec<String>)> {
+        let mut child = Child::start(arguments, &self.errors)?;
+        let mut lines = Vec::new();
+        while lines.len() < wanted
+            && let Some(line) = child.line()?
+        {
+            lines.push(line);
+        }
+        std::thread::sleep(delay);
+        child.kill()?;
+        lines.extend(child.rest()?);
+        Ok((child.end()?, lines))
     }
 
     fn verified(&mut self, run: &mut Run, end: End, lines: &[String]) -> Result<()> {
@@ -121,7 +112,7 @@ impl Site {
 
     /// A process has ended that has said these lines.
     fn ended(&mut self, run: &mut Run, end: End, lines: &[String]) -> Result<()> {
-        run.figures.add("cut_writes", u64::from(end == End::KilledWriting));
+        run.figures.add("killed_writing", u64::from(end == End::KilledWriting));
         self.note(format_args!(
             "it has ended as {end:?}, and has said {} lines, the last `{}`",
             lines.len(),
