@@ -6,6 +6,20 @@
 pub(crate) enum Bug {
     /// A group counts as durable before the log has it.
     AcknowledgeBeforeFlush,
+    /// A part of what the map is given counts as all of it.
+    CountPartAsWhole,
+    /// `flush` returns at once.
+    FlushWithoutWaiting,
+    /// What has only read returns before what it has read is durable.
+    ForgetOutputGate,
+    /// An entry of the journal that was torn stays behind its end.
+    KeepTornEnd,
+    /// A new store's mark says that it has a journal before it has one.
+    MarkBeforeJournal,
+    /// Segments of the journal are used again before the map has what is in them.
+    ReleaseTooEarly,
+    /// The journal's last entry counts as whole, however much of it is there.
+    ReplayTornEntry,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

@@ -24,6 +24,7 @@ use super::run::{Next, Panic, Transaction, judge, run_body, run_nested, running}
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::random;
 use crate::store::{Store, unconfirmed_commit};
 
@@ -284,7 +285,7 @@ impl AsyncAttempt<'_> {
                 return Ok((ended, Committed::Conflict(conflict)));
             }
         }
-        if wait {
+        if wait && !planted(Bug::ForgetOutputGate) {
             self.durable(ended.state.durable_at).await?;
         }
         Ok((ended, Committed::Done))
