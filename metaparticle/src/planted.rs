@@ -6,6 +6,16 @@
 pub(crate) enum Bug {
     /// A group counts as durable before the log has it.
     AcknowledgeBeforeFlush,
+    /// The journal is written and not synced.
+    JournalNotSynced,
+    /// A sync of the journal that has failed is taken for one that has not.
+    FailedSyncForgiven,
+    /// An entry of the journal is replayed without a look at its checksum.
+    TornEntryReplayed,
+    /// Segments of the journal are used again when the map has not followed.
+    ReleasedBeforeFollowed,
+    /// Segments of the journal are used again when the map has followed, and is not synced.
+    MapNotSynced,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

@@ -15,8 +15,14 @@ struct Planted {
     found_as: &'static [&'static str],
 }
 
-const PLANTED: &[Planted] =
-    &[Planted { bug: "AcknowledgeBeforeFlush", campaign: &["kill", "--rounds", "200"], found_as: &["lost"] }];
+const PLANTED: &[Planted] = &[
+    Planted { bug: "AcknowledgeBeforeFlush", campaign: &["kill", "--rounds", "200"], found_as: &["lost"] },
+    Planted { bug: "JournalNotSynced", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "TornEntryReplayed", campaign: &["power", "--rounds", "300", "--mix"], found_as: &["torn", "unopenable"] },
+    Planted { bug: "ReleasedBeforeFollowed", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
+    Planted { bug: "MapNotSynced", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "FailedSyncForgiven", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "unopenable"] },
+];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.
 ///
