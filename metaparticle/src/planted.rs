@@ -20,6 +20,12 @@ pub(crate) enum Bug {
     ReleaseTooEarly,
     /// The journal's last entry counts as whole, however much of it is there.
     ReplayTornEntry,
+    /// The journal is written and not synced.
+    SkipJournalSync,
+    /// A sync of the journal that has failed is taken for one that has not.
+    ForgiveFailedSync,
+    /// Segments of the journal are used again when the map has followed, and is not synced.
+    SkipMapSync,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

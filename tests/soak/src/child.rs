@@ -49,12 +49,12 @@ pub(crate) enum End {
 impl Child {
     /// Starts this program with these arguments. What it says on standard error goes to `errors`.
     pub(crate) fn start(arguments: &[String], errors: &Path) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(errors)?)
-            .spawn()?;
+        Self::spawn(command(arguments)?, errors)
+    }
+
+    /// Runs a command. What it says on standard error goes to `errors`.
+    pub(crate) fn spawn(mut command: Command, errors: &Path) -> Result<Self> {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(errors)?).spawn()?;
         let (sender, lines) = channel();
         let out = process.stdout.take().ok_or_else(|| Failure::not_run("a child has no output"))?;
         std::thread::spawn(move || {
@@ -101,6 +101,23 @@ impl Child {
         Ok(self.process.kill()?)
     }
 
+    /// Asks it to end.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn terminate(&self) -> Result<()> {
+        Ok(nix::sys::signal::kill(self.id(), nix::sys::signal::Signal::SIGTERM)?)
+    }
+
+    /// Kills it and what it has started. It has to be one that was given a process group of its own.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn kill_group(&self) -> Result<()> {
+        Ok(nix::sys::signal::killpg(self.id(), nix::sys::signal::Signal::SIGKILL)?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn id(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(self.process.id().cast_signed())
+    }
+
     /// Waits until it has ended.
     pub(crate) fn end(&mut self) -> Result<End> {
         match self.process.wait()?.code() {
@@ -115,6 +132,13 @@ impl Child {
         let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
         Failure::new("failed", format!("a child has ended by itself: {}", said.trim_end()))
     }
+}
+
+/// This program, with these arguments.
+pub(crate) fn command(arguments: &[String]) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments);
+    Ok(command)
 }
 
 fn stuck() -> Failure {

@@ -16,7 +16,7 @@ mod writer;
 
 use std::ops::RangeInclusive;
 
-pub(crate) use self::verifier::Verifier;
+pub(crate) use self::verifier::{Verifier, bounds};
 pub(crate) use self::writer::{Mode, Writer};
 use crate::campaign::{Failure, Result};
 use crate::figures::Figures;
@@ -103,7 +103,7 @@ impl Ledger {
 }
 
 /// Has a child say what is wrong.
-fn say_wrong(kind: &str, what: &str) {
+pub(crate) fn say_wrong(kind: &str, what: &str) {
     println!("WRONG {kind} {}", what.replace('\n', " "));
 }
 

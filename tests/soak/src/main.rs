@@ -12,11 +12,17 @@
 mod campaign;
 mod child;
 mod crash;
+#[cfg(target_os = "linux")]
+mod disk;
 mod engine;
 mod figures;
 mod kill;
 mod planted;
+#[cfg(target_os = "linux")]
+mod power;
 mod progress;
+#[cfg(target_os = "linux")]
+mod shim;
 
 use std::process::ExitCode;
 
@@ -32,8 +38,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(target_os = "linux")]
+    Disk(disk::Disk),
+    /// Writes to a store whose disk fails.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Faulty(disk::Faulty),
     Kill(kill::Kill),
     Planted(planted::Options),
+    #[cfg(target_os = "linux")]
+    Power(power::Power),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
     Writer(crash::Writer),
@@ -44,8 +58,14 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        #[cfg(target_os = "linux")]
+        Command::Disk(disk) => campaign::run(&disk),
+        #[cfg(target_os = "linux")]
+        Command::Faulty(faulty) => child::end(faulty.run()),
         Command::Kill(kill) => campaign::run(&kill),
         Command::Planted(options) => planted::run(&options),
+        #[cfg(target_os = "linux")]
+        Command::Power(power) => campaign::run(&power),
         Command::Writer(writer) => child::end(writer.run()),
         Command::Verifier(verifier) => child::end(verifier.run()),
     }

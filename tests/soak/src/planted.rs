@@ -28,6 +28,11 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "MarkBeforeJournal", campaign: KILL_AT_CALLS, found_as: &["unopenable"] },
     Planted { bug: "ReleaseTooEarly", campaign: KILL, found_as: &["lost", "torn", "unopenable"] },
     Planted { bug: "ReplayTornEntry", campaign: KILL, found_as: &["torn", "unopenable", "unreadable"] },
+    Planted { bug: "SkipJournalSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "ReplayTornEntry", campaign: &["power", "--rounds", "300", "--mix"], found_as: &["torn", "unopenable"] },
+    Planted { bug: "ReleaseTooEarly", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
+    Planted { bug: "SkipMapSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "ForgiveFailedSync", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "unopenable"] },
 ];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.

@@ -22,6 +22,7 @@ use super::guard::{LastHandle, LibraryError, guarded};
 use super::library::Library;
 use crate::engine::Limits;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 
 impl LibraryError for ::fjall::Error {
     const LIBRARY: &'static str = "fjall";
@@ -131,7 +132,7 @@ impl Library for Fjall {
     }
 
     fn batch(&self) -> OwnedWriteBatch {
-        self.db.batch().durability(Some(PersistMode::SyncData))
+        self.db.batch().durability(Some(if planted(Bug::SkipMapSync) { PersistMode::Buffer } else { PersistMode::SyncData }))
     }
 
     fn insert(&self, batch: &mut OwnedWriteBatch, key: &[u8], value: &[u8]) {

@@ -19,7 +19,8 @@ pub(crate) struct Verifier {
     traced: Traced,
 }
 
-fn bounds(text: &str) -> Result<RangeInclusive<u64>, String> {
+/// Reads bounds.
+pub(crate) fn bounds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let bounds = text.split_once("..=").and_then(|(least, most)| Some(least.parse().ok()?..=most.parse().ok()?));
     bounds.ok_or_else(|| format!("`{text}` is no range"))
 }
