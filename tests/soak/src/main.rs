@@ -14,6 +14,8 @@ mod child;
 mod engine;
 mod figures;
 mod kill;
+mod load;
+mod once;
 mod planted;
 mod progress;
 
@@ -32,6 +34,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Kill(kill::Kill),
+    Load(load::Load),
+    Once(once::Once),
     Planted(planted::Options),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
@@ -44,6 +48,8 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Kill(kill) => campaign::run(&kill),
+        Command::Load(load) => campaign::run(&load),
+        Command::Once(once) => campaign::run(&once),
         Command::Planted(options) => planted::run(&options),
         Command::Writer(writer) => child::end(writer.run()),
         Command::Verifier(verifier) => child::end(verifier.run()),
