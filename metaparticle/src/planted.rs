@@ -26,6 +26,24 @@ pub(crate) enum Bug {
     ForgiveFailedSync,
     /// Segments of the journal are used again when the map has followed, and is not synced.
     SkipMapSync,
+    /// Whoever gives up waiting for a turn keeps the place in the queue.
+    LeakTicket,
+    /// Records count as nothing in the cache, which so has no bound.
+    UnboundedCache,
+    /// Whoever gives up the turn wakes nobody.
+    WakeNobody,
+    /// A commit does not leave its id where a settlement finds it.
+    NoCommitId,
+    /// A settlement that finds a difference does not claim the id, so what comes late is carried out.
+    NoRefusal,
+    /// A commit whose answer was lost is sent again as another commit.
+    RetryUnknown,
+    /// Commits have few ids, which return.
+    ReuseCommitId,
+    /// A commit whose answer was lost counts as made.
+    UnknownIsCommitted,
+    /// A commit whose answer was lost counts as not made.
+    UnknownIsFailed,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Clock;
 use crate::engine::RecordKey;
+use crate::planted::{Bug, planted};
 use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
 
 const SHARDS: usize = 16;
@@ -141,7 +142,7 @@ impl HotKeys {
         let Some(queue) = queues.get_mut(key) else { return };
         if queue.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, ticket)) {
             queue.holder = None;
-        } else {
+        } else if !planted(Bug::LeakTicket) {
             queue.forget(ticket);
         }
         if queue.holder.is_some() {
@@ -157,7 +158,7 @@ impl HotKeys {
             return;
         }
         drop(queues);
-        let waker = first.waker.lock().take();
+        let waker = first.waker.lock().take().filter(|_| !planted(Bug::WakeNobody));
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -17,6 +17,8 @@ mod disk;
 mod engine;
 mod figures;
 mod kill;
+mod load;
+mod once;
 mod planted;
 #[cfg(target_os = "linux")]
 mod power;
@@ -45,6 +47,8 @@ enum Command {
     #[command(hide = true)]
     Faulty(disk::Faulty),
     Kill(kill::Kill),
+    Load(load::Load),
+    Once(once::Once),
     Planted(planted::Options),
     #[cfg(target_os = "linux")]
     Power(power::Power),
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Faulty(faulty) => child::end(faulty.run()),
         Command::Kill(kill) => campaign::run(&kill),
+        Command::Load(load) => campaign::run(&load),
+        Command::Once(once) => campaign::run(&once),
         Command::Planted(options) => planted::run(&options),
         #[cfg(target_os = "linux")]
         Command::Power(power) => campaign::run(&power),

@@ -4,6 +4,7 @@ use foldhash::fast::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use crate::engine::{Record, RecordKey};
+use crate::planted::{Bug, planted};
 
 /// What a record costs beside its bytes: its place in the cache, its counters, its key.
 const OVERHEAD: usize = 200;
@@ -44,6 +45,9 @@ struct Weigh;
 
 impl quick_cache::Weighter<RecordKey, Record> for Weigh {
     fn weight(&self, key: &RecordKey, record: &Record) -> u64 {
+        if planted(Bug::UnboundedCache) {
+            return 0;
+        }
         (OVERHEAD + key.len() + DECODED * record.bytes.len()) as u64
     }
 }

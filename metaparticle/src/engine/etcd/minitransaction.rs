@@ -113,13 +113,13 @@ enum Claim {
 
 async fn commit(etcd: &Etcd, connection: &Connection, ask: &Ask, compares: Compares) -> Result<Claim, Failure> {
     let Compares { mut compares, gate } = compares;
-    let id = etcd.keys.commit(ask.version());
+    let id = etcd.keys.commit(ask.claim());
     let removed = ask.write.iter().filter(|write| write.bytes.is_none()).count();
     let lease = etcd.leases.take(connection, 1 + removed).await?;
     let operations = operations(&etcd.keys, ask, &id, lease, gate)?;
     compares.push(guards::unclaimed(id.clone()));
     let look_up = TxnOp::get(&*id, None);
-    let otherwise = match ask.settle {
+    let otherwise = match ask.refuses() {
         false => look_up,
         true => {
             let refuse = TxnOp::put(&*id, REFUSED, Some(under(lease)));

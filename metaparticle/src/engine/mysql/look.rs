@@ -138,7 +138,7 @@ pub(super) fn id_of(ask: &Ask) -> [u8; 16] {
     bytes_of(ask.version())
 }
 
-fn bytes_of(version: Version) -> [u8; 16] {
+pub(super) fn bytes_of(version: Version) -> [u8; 16] {
     version.number().to_be_bytes()
 }
 

@@ -1,7 +1,7 @@
 //! One minitransaction as SQL: what is compared and read in one round trip, what is written in a second one.
 
 use super::connection::{Connection, DUPLICATE, Stopped, code_of, failure_of, is_rolled_back};
-use super::look::{Look, id_of};
+use super::look::{Look, bytes_of, id_of};
 use super::sql::Sql;
 use super::steps::{Batch, Step, Steps};
 use crate::engine::Differs;
@@ -74,7 +74,7 @@ async fn carry_out(connection: &mut Connection, look: &Look<'_>) -> Result<Told,
         }
         (_, Some(false)) => Ok(end(connection, COMMIT).await.map(|()| Told::Refused)?),
         (found, None) if found.differs.is_empty() => apply(connection, look, false).await.map(|()| Told::Found(found)),
-        (found, None) if ask.settle => Ok(refuse(connection, look).await.map(|()| Told::Found(found))?),
+        (found, None) if ask.refuses() => Ok(refuse(connection, look).await.map(|()| Told::Found(found))?),
         // The differences are to be told all at once.
         (_, None) if !look.presumed_absent.is_empty() => Err(Stop::Presumed),
         (found, None) => Ok(end(connection, COMMIT).await.map(|()| Told::Found(found))?),
@@ -91,7 +91,7 @@ async fn apply(connection: &mut Connection, look: &Look<'_>, begin: bool) -> Res
     if begin {
         steps.add(BEGIN.to_owned());
     }
-    steps.add(sql.claim(&id, true));
+    steps.add(sql.claim(&bytes_of(ask.claim()), true));
     sql.write_new(&mut steps, &look.presumed_absent, &id);
     sql.write(&mut steps, &put, &id);
     sql.remove(&mut steps, &removed);

@@ -48,7 +48,7 @@ pub(super) async fn run(connection: &Connection, ask: &Ask) -> Result<Told, Fail
         }
         (_, Some(false)) => end(client).await.map(|()| Told::Refused),
         (found, None) if found.differs.is_empty() => apply(connection, ask, None).await.map(|()| Told::Found(found)),
-        (found, None) if ask.settle => refuse(connection, ask).await.map(|()| Told::Found(found)),
+        (found, None) if ask.refuses() => refuse(connection, ask).await.map(|()| Told::Found(found)),
         // What was read in a transaction counts only if that commits.
         (found, None) => end(client).await.map(|()| Told::Found(found)),
     }
@@ -155,12 +155,12 @@ impl<'a> Look<'a> {
 /// Writes and commits. The id comes first: if it is there already, nothing else is done.
 async fn apply(connection: &Connection, ask: &Ask, begin: Option<&'static str>) -> Result<(), Failure> {
     let client = &connection.client;
-    let version = bytes_of(ask.version()).to_vec();
+    let (version, claim) = (bytes_of(ask.version()).to_vec(), bytes_of(ask.claim()).to_vec());
     let put = ask.write.iter().filter_map(|write| Some((&*write.key, write.bytes.as_deref()?)));
     let (keys, records): (Vec<&[u8]>, Vec<&[u8]>) = put.unzip();
     let removed: Vec<&[u8]> = ask.write.iter().filter(|write| write.bytes.is_none()).map(|write| &*write.key).collect();
     let mut steps: Vec<Step<'_>> = begin.map(|begin| text(client, begin)).into_iter().collect();
-    steps.push(query(client, &connection.claim, vec![&version, &true]));
+    steps.push(query(client, &connection.claim, vec![&claim, &true]));
     if !keys.is_empty() {
         steps.push(query(client, &connection.write, vec![&keys, &records, &version]));
     }

@@ -30,15 +30,15 @@ pub(super) async fn run(connection: &Connection, prefix: &str, ask: &Ask) -> Res
 fn call(command: &str, script: &str, prefix: &str, ask: &Ask) -> Cmd {
     let records = format!("{prefix}r:");
     let name = |key: &[u8]| [records.as_bytes(), key].concat();
-    let version = ask.version().number().to_be_bytes();
+    let (version, claim) = (ask.version().number().to_be_bytes(), ask.claim().number().to_be_bytes());
     let mut call = redis::cmd(command);
     let keys = 2 + ask.compare.records.len() + ask.read.len() + ask.write.len();
-    call.arg(script).arg(keys).arg(format!("{prefix}i")).arg([format!("{prefix}c:").as_bytes(), &version].concat());
+    call.arg(script).arg(keys).arg(format!("{prefix}i")).arg([format!("{prefix}c:").as_bytes(), &claim].concat());
     let compared = ask.compare.records.iter().map(|(key, _)| key);
     for key in compared.chain(&ask.read).chain(ask.write.iter().map(|write| &write.key)) {
         call.arg(name(key));
     }
-    call.arg(&version[..]).arg(u8::from(ask.settle)).arg(&records).arg(IDS_KEPT.as_secs()).arg(channel(prefix));
+    call.arg(&version[..]).arg(u8::from(ask.refuses())).arg(&records).arg(IDS_KEPT.as_secs()).arg(channel(prefix));
     call.arg(ask.write.len());
     call.arg(ask.compare.records.len());
     for (_, version) in &ask.compare.records {

@@ -15,6 +15,7 @@ use super::TRY;
 use super::listen::{self, TellsNothing};
 use crate::engine::{CommitId, Differs, KeyRange, Limits, Record, RecordKey, Request, Seen, Stamp, Version, Watchers, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::random;
 
 /// The pauses between tries are random, up to a bound that doubles from the first of these to the second.
@@ -40,7 +41,8 @@ impl Ask {
     pub(super) fn of(request: &Request<'_>) -> Self {
         let mut write = request.write.to_vec();
         write.sort_by(|a, b| a.key.cmp(&b.key));
-        Self { read: request.read.to_vec(), write, id: request.id, ..Self::compare(request.compare) }
+        let id = if planted(Bug::ReuseCommitId) { CommitId(request.id.0 % 256) } else { request.id };
+        Self { read: request.read.to_vec(), write, id, ..Self::compare(request.compare) }
     }
 
     pub(super) fn page(compare: &Seen, range: &KeyRange, limit: usize) -> Self {
@@ -62,6 +64,17 @@ impl Ask {
     /// The version of what it writes: its id, which is random and never used twice.
     pub(crate) fn version(&self) -> Version {
         Version::new(self.id.0)
+    }
+
+    /// What the commit claims: its id.
+    pub(crate) fn claim(&self) -> Version {
+        if planted(Bug::NoCommitId) { Version::new(random::id()) } else { self.version() }
+    }
+
+    /// Whether the id is claimed also if there is a difference, so that an earlier try, which may still be on its way, will not
+    /// commit.
+    pub(crate) fn refuses(&self) -> bool {
+        self.settle && !planted(Bug::NoRefusal)
     }
 
     /// A server says so before it sends what may commit.
@@ -167,6 +180,14 @@ pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instan
             Err(failure) => {
                 ask.settle |= ask.open.load(Ordering::Relaxed);
                 match failure {
+                    Failure::Again(_) if ask.settle && planted(Bug::UnknownIsCommitted) => {
+                        return Ok(((ask.version(), Stamp(0)), Found::default()));
+                    }
+                    Failure::Again(error) if ask.settle && planted(Bug::UnknownIsFailed) => return Err(unanswered(error)),
+                    Failure::Again(error) if planted(Bug::RetryUnknown) => {
+                        (ask.id, ask.settle) = (CommitId(random::id()), false);
+                        error
+                    }
                     Failure::Again(error) => error,
                     Failure::Final(error) if ask.settle => return Err(indeterminate(error)),
                     Failure::Final(error) => return Err(error),

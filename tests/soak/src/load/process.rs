@@ -1,0 +1,88 @@
+//! What this process takes of the system.
+
+use std::fs;
+
+use crate::campaign::{Failure, Result};
+use crate::figures::Figures;
+
+/// Threads and open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) threads: u64,
+    pub(super) files: u64,
+}
+
+impl Taken {
+    pub(super) fn now() -> Result<Self> {
+        Ok(Self { threads: status("Threads:")?, files: fs::read_dir("/proc/self/fd")?.count() as u64 })
+    }
+
+    /// Whether nothing more is taken than `before`.
+    pub(super) fn is_no_more_than(self, before: Self) -> bool {
+        self.threads <= before.threads && self.files <= before.files
+    }
+}
+
+/// By how much memory may grow between the second quarter of the time and the last one, in KiB.
+const GROWTH: u64 = 16 << 10;
+
+/// The memory in use, in KiB, from time to time.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Vec<u64>);
+
+impl Memory {
+    pub(super) fn sample(&mut self) -> Result<()> {
+        self.0.push(status("VmRSS:")?);
+        Ok(())
+    }
+
+    fn most(&self) -> u64 {
+        self.0.iter().max().copied().unwrap_or_default()
+    }
+
+    /// The most in a quarter, from 0.
+    fn most_in(&self, quarter: usize) -> u64 {
+        let length = self.0.len();
+        self.0[length * quarter / 4..length * (quarter + 1) / 4].iter().max().copied().unwrap_or_default()
+    }
+
+    fn growth(&self) -> u64 {
+        self.most_in(3).saturating_sub(self.most_in(1))
+    }
+
+    pub(super) fn tell(&self, figures: &mut Figures) {
+        figures.add("memory_kib", self.most());
+        figures.add("growth_kib", self.growth());
+    }
+
+    /// Whether it has stayed within bounds.
+    pub(super) fn check(&self, bound: u64) -> Result<()> {
+        if self.growth() <= GROWTH && self.most() <= bound {
+            return Ok(());
+        }
+        let what = format!("memory grew by {} KiB, to {} KiB at the most: {:?}", self.growth(), self.most(), self.0);
+        Err(Failure::new("grown", what))
+    }
+}
+
+/// A number that the system says of this process.
+fn status(name: &str) -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| Failure::not_run(format!("the system does not say `{name}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_does_not_grow() {
+        let memory = |samples: &[u64]| Memory(samples.to_vec()).check(200_000);
+        assert!(memory(&[10_000, 100_000, 100_000, 101_000]).is_ok(), "the first quarter does not count");
+        assert!(memory(&[100_000, 10_000, 10_000, 100_000]).is_err());
+        assert!(memory(&[1, 1, 300_000, 1]).is_err());
+        assert!(memory(&[]).is_ok());
+    }
+}
