@@ -14,8 +14,10 @@ mod child;
 mod engine;
 mod figures;
 mod kill;
+mod model;
 mod planted;
 mod progress;
+mod serializable;
 
 use std::process::ExitCode;
 
@@ -32,7 +34,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Kill(kill::Kill),
+    Model(model::Model),
     Planted(planted::Options),
+    Serializable(serializable::Serializable),
+    /// Runs transactions on a store that others use too.
+    #[command(hide = true)]
+    SerializableClient(serializable::Process),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
     Writer(kill::Writer),
@@ -44,7 +51,10 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Kill(kill) => campaign::run(&kill),
+        Command::Model(model) => campaign::run(&model),
         Command::Planted(options) => planted::run(&options),
+        Command::Serializable(serializable) => campaign::run(&serializable),
+        Command::SerializableClient(process) => child::end(process.run()),
         Command::Writer(writer) => child::end(writer.run()),
         Command::Verifier(verifier) => child::end(verifier.run()),
     }
