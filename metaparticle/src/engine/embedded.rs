@@ -52,7 +52,9 @@ use self::journal::Journal;
 use self::map::{Group, Log, OrderedMap};
 use self::queue::CommitQueue;
 use self::table::{Change, Table};
-use super::{Answer, Differs, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write};
+use super::{
+    Answer, Differs, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write,
+};
 use crate::Result;
 use crate::planted::{Bug, planted};
 use crate::sync::{Padded, RwLock, thread};

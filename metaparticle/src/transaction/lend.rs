@@ -101,8 +101,8 @@ impl Attempt {
             Some(Ok((fields, changed))) if !(changed | tracked.assigned).is_empty() => {
                 let (changed, assigned, whole) = match &slot.current {
                     Current::Changed(other) => (changed | other.changed, tracked.assigned | other.assigned, other.whole),
-                    // An absent object is only stored once it is changed.
-                    _ if slot.base.is_none() && changed.is_empty() => return,
+                    // An absent object is only stored once it is changed; one that was removed is absent, too.
+                    current if changed.is_empty() && (slot.base.is_none() || matches!(current, Current::Removed)) => return,
                     Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
                     Current::Base => (changed, tracked.assigned, false),
                 };

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen as Compared, Stamp};
 use metaparticle::{Durability, Error, Result, Store, TransactionOptions, Tx, conformance};
@@ -30,6 +31,9 @@ macro_rules! with_type {
     };
 }
 
+/// Whoever waits for the disk all the same is not to wait long.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(1);
+
 thread_local! {
     /// Where the programs of this thread keep their objects.
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
@@ -52,10 +56,10 @@ impl Place {
     }
 }
 
-/// What outlives a program.
+/// What outlives a program, and the store that is open on it.
 enum Kept {
     Memory(Shared),
-    Folder(TempDir),
+    Folder(TempDir, Option<Store>),
 }
 
 /// An engine in memory that stores are opened on one after the other.
@@ -84,16 +88,24 @@ impl Kept {
     fn new(place: &Place) -> Self {
         match place.engine {
             Name::Memory => Self::Memory(Shared(Arc::new(conformance::memory_engine()))),
-            _ => Self::Folder(TempDir::new_in(place.folder.path()).expect("a folder")),
+            _ => Self::Folder(TempDir::new_in(place.folder.path()).expect("a folder"), None),
         }
     }
 
-    fn open(&self, engine: Name) -> Store {
+    /// The store, as it is or opened again.
+    fn open(&mut self, engine: Name, again: bool) -> Store {
         match self {
             Self::Memory(shared) => Store::with_engine(shared.clone()),
-            Self::Folder(folder) => {
-                let url = engine.url_in(&folder.path().join("store"));
-                Store::builder(url).durability(Durability::Eventual).open().expect("the store opens")
+            Self::Folder(folder, store) => {
+                if again {
+                    *store = None;
+                }
+                let open = || {
+                    let url = engine.url_in(&folder.path().join("store"));
+                    let builder = Store::builder(url).durability(Durability::Eventual).flush_interval(FLUSH_INTERVAL);
+                    builder.open().expect("the store opens")
+                };
+                store.get_or_insert_with(open).clone()
             }
         }
     }
@@ -134,12 +146,12 @@ impl StateMachineTest for Machine {
     type Reference = Machine;
 
     fn init_test(reference: &Reference) -> Program {
-        let (kept, engine) = PLACE.with_borrow_mut(|place| {
+        let (mut kept, engine) = PLACE.with_borrow_mut(|place| {
             let place = place.as_mut().expect("it was set");
             let used = place.used.take().filter(|_| !reference.evolves);
             (used.unwrap_or_else(|| Kept::new(place)), place.engine)
         });
-        let store = kept.open(engine);
+        let store = kept.open(engine, false);
         for ty in [Type::Plain, Type::Defaulted, Type::Pair, Type::Single, Type::User] {
             with_type!(ty, reference.version, clear(&store)).expect("what an earlier program has left is removed");
         }
@@ -153,7 +165,7 @@ impl StateMachineTest for Machine {
             Step::Reopen(version) => {
                 program.version = version;
                 program.store = None;
-                program.store = Some(program.kept.as_ref().expect("it is there").open(program.engine));
+                program.store = Some(program.kept.as_mut().expect("it is there").open(program.engine, true));
             }
             Step::Transaction(transaction) => {
                 let before = program.store().stats().commits;
