@@ -44,6 +44,22 @@ pub(crate) enum Bug {
     UnknownIsCommitted,
     /// A commit whose answer was lost counts as not made.
     UnknownIsFailed,
+    /// What a nested function has done stays when it fails.
+    ForgetUndo,
+    /// An object that a transaction has changed is kept as what the store has, also if the transaction is rolled back.
+    KeepRolledBack,
+    /// A version is one more than the one before, and one when there was none before.
+    ReuseVersion,
+    /// A record is read from what the map has, also where it is newer in the table.
+    ReadStale,
+    /// What is read is not compared with what was read before.
+    SkipReadComparison,
+    /// A commit does not compare ranges.
+    SkipRangeValidation,
+    /// A commit compares nothing.
+    SkipValidation,
+    /// A commit compares only what it writes.
+    ValidateOnlyWrites,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

@@ -12,6 +12,7 @@ on_every_engine! {
     a_mutable_reference_that_changes_nothing_commits_nothing
     a_map_that_has_not_changed_is_not_written
     an_untouched_absent_object_is_not_stored
+    a_removed_object_that_is_given_its_defaults_is_not_stored
     a_changed_object_is_stored_once
     inserting_an_equal_object_commits_nothing
 }
@@ -87,6 +88,21 @@ fn an_untouched_absent_object_is_not_stored(engine: &str) {
     }
     let store = TestStore::new(engine);
     store.run(|| look("n")).expect("looks");
+    assert!(!store.transaction(|tx| tx.contains::<Counter>("n")).expect("looks"));
+}
+
+/// It is as absent as one that was never there.
+fn a_removed_object_that_is_given_its_defaults_is_not_stored(engine: &str) {
+    let store = TestStore::new(engine);
+    store.transaction(|tx| tx.insert("n", Counter { n: 1 })).expect("inserts");
+    store
+        .transaction(|tx| {
+            tx.remove::<Counter>("n")?;
+            tx.get_mut::<Counter>("n")?.set_n(0);
+            assert!(!tx.contains::<Counter>("n")?, "it was not changed");
+            metaparticle::Ok(())
+        })
+        .expect("removes");
     assert!(!store.transaction(|tx| tx.contains::<Counter>("n")).expect("looks"));
 }
 

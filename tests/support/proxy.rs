@@ -41,6 +41,9 @@ struct Shared {
 struct State {
     /// The fault that a request will meet, after so many others have passed.
     next: Option<(Fault, u32)>,
+    /// Those that requests go on to meet, one in so many.
+    faults: Vec<Fault>,
+    every: u32,
     met: u32,
     released: bool,
     /// Whether a request that was held has been answered.
@@ -77,6 +80,11 @@ impl Proxy {
         self.shared.with(|state| state.next = Some((fault, skip)));
     }
 
+    /// From now on, has one request in `every` meet one of `faults`, at random.
+    pub fn again_and_again(&self, faults: &[Fault], every: u32) {
+        self.shared.with(|state| (state.next, state.faults, state.every) = (None, faults.to_vec(), every));
+    }
+
     /// How many requests have met a fault.
     pub fn met(&self) -> u32 {
         self.shared.with(|state| state.met)
@@ -110,7 +118,7 @@ impl Shared {
     /// What the request that has just come meets.
     fn meet(&self) -> Option<Fault> {
         self.with(|state| {
-            let (fault, skip) = state.next.take()?;
+            let (fault, skip) = state.next.take().or_else(|| state.draw())?;
             if let Some(skip) = skip.checked_sub(1) {
                 state.next = Some((fault, skip));
                 return None;
@@ -118,6 +126,14 @@ impl Shared {
             state.met += 1;
             Some(fault)
         })
+    }
+}
+
+impl State {
+    /// One of the faults that are met again and again, and after how many requests.
+    fn draw(&self) -> Option<(Fault, u32)> {
+        let fault = fastrand::choice(&self.faults)?;
+        Some((*fault, fastrand::u32(..2 * self.every)))
     }
 }
 

@@ -52,8 +52,11 @@ use self::journal::Journal;
 use self::map::{Group, Log, OrderedMap};
 use self::queue::CommitQueue;
 use self::table::{Change, Table};
-use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write};
+use super::{
+    Answer, Differs, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write,
+};
 use crate::Result;
+use crate::planted::{Bug, planted};
 use crate::sync::{Padded, RwLock, thread};
 
 /// An engine that keeps its records in this process: in memory, or in an ordered map on disk.
@@ -137,7 +140,7 @@ impl Shared {
     fn read(&self, request: Request<'_>) -> Result<Reply> {
         self.queue.check()?;
         let table = self.table.read();
-        let differs = table.differs(request.compare)?;
+        let differs = if planted(Bug::SkipReadComparison) { Differs::default() } else { table.differs(request.compare)? };
         table.reply(&request, differs)
     }
 
@@ -159,7 +162,8 @@ impl Shared {
             if !self.queue.has_room() {
                 return Ok(None);
             }
-            let differs = table.differs(request.compare)?;
+            let mut differs = table.differs(request.compare)?;
+            leave_out_as_planted(&mut differs, request.write);
             let reply = table.reply(&request, differs)?;
             if !reply.differs.is_empty() {
                 return Ok(Some(reply));
@@ -175,6 +179,19 @@ impl Shared {
         };
         self.watchers.changed(request.write.iter().map(|write| &write.key));
         Ok(Some(reply))
+    }
+}
+
+/// What a commit does not compare when a bug is planted.
+fn leave_out_as_planted(differs: &mut Differs, write: &[Write]) {
+    if planted(Bug::SkipValidation) || planted(Bug::ValidateOnlyWrites) || planted(Bug::SkipRangeValidation) {
+        differs.ranges.clear();
+    }
+    if planted(Bug::SkipValidation) {
+        differs.records.clear();
+    }
+    if planted(Bug::ValidateOnlyWrites) {
+        differs.records.retain(|(key, _)| write.iter().any(|write| write.key == *key));
     }
 }
 

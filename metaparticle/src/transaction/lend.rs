@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::object::{Ref, Tracked};
 use crate::persistent::Persistent;
+use crate::planted::{Bug, planted};
 
 impl Attempt {
     /// The object, for reading.
@@ -24,6 +25,7 @@ impl Attempt {
                 slot.readers += 1;
                 return Ok(Ref::new(self, index, object));
             }
+            let base = if planted(Bug::KeepRolledBack) { slot.base.as_ref() } else { base };
             (slot.lent, base.map(|record| record.bytes.clone()))
         };
         if lent {
@@ -99,8 +101,8 @@ impl Attempt {
             Some(Ok((fields, changed))) if !(changed | tracked.assigned).is_empty() => {
                 let (changed, assigned, whole) = match &slot.current {
                     Current::Changed(other) => (changed | other.changed, tracked.assigned | other.assigned, other.whole),
-                    // An absent object is only stored once it is changed.
-                    _ if slot.base.is_none() && changed.is_empty() => return,
+                    // An absent object is only stored once it is changed; one that was removed is absent, too.
+                    current if changed.is_empty() && (slot.base.is_none() || matches!(current, Current::Removed)) => return,
                     Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
                     Current::Base => (changed, tracked.assigned, false),
                 };

@@ -103,6 +103,7 @@ impl fmt::Display for Failure {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) engine: Engine,
+    pub(crate) seed: u64,
     pub(crate) random: fastrand::Rng,
     pub(crate) figures: Figures,
     /// Where everything is that the campaign makes. It is kept if the campaign fails.
@@ -200,7 +201,7 @@ fn start<C: Campaign>(campaign: &C, seed: u64) -> Result<(Run, Option<tempfile::
     C::WRONG.iter().for_each(|name| figures.add(name, 0));
     let random = fastrand::Rng::with_seed(seed);
     let progress = Progress::new(length);
-    Ok((Run { engine, random, figures, folder, length, start: Instant::now(), round: 0, progress }, temporary))
+    Ok((Run { engine, seed, random, figures, folder, length, start: Instant::now(), round: 0, progress }, temporary))
 }
 
 #[cfg(test)]

@@ -18,11 +18,13 @@ mod engine;
 mod figures;
 mod kill;
 mod load;
+mod model;
 mod once;
 mod planted;
 #[cfg(target_os = "linux")]
 mod power;
 mod progress;
+mod serializable;
 #[cfg(target_os = "linux")]
 mod shim;
 
@@ -52,6 +54,11 @@ enum Command {
     Planted(planted::Options),
     #[cfg(target_os = "linux")]
     Power(power::Power),
+    Model(model::Model),
+    Serializable(serializable::Serializable),
+    /// Runs transactions on a store that others use too.
+    #[command(hide = true)]
+    SerializableClient(serializable::Process),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
     Writer(crash::Writer),
@@ -72,6 +79,9 @@ fn main() -> ExitCode {
         Command::Planted(options) => planted::run(&options),
         #[cfg(target_os = "linux")]
         Command::Power(power) => campaign::run(&power),
+        Command::Model(model) => campaign::run(&model),
+        Command::Serializable(serializable) => campaign::run(&serializable),
+        Command::SerializableClient(process) => child::end(process.run()),
         Command::Writer(writer) => child::end(writer.run()),
         Command::Verifier(verifier) => child::end(verifier.run()),
     }

@@ -33,6 +33,16 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "ReleaseTooEarly", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
     Planted { bug: "SkipMapSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
     Planted { bug: "ForgiveFailedSync", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "ForgetUndo", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "internal"] },
+    Planted { bug: "ForgetUndo", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
+    Planted { bug: "KeepRolledBack", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "garbage", "order"] },
+    Planted { bug: "KeepRolledBack", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
+    Planted { bug: "ReadStale", campaign: &["serializable", "--engine", "sled"], found_as: &["lost", "internal", "realtime"] },
+    Planted { bug: "ReuseVersion", campaign: &["serializable", "--engine", "memory"], found_as: &["broken", "lost"] },
+    Planted { bug: "SkipRangeValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["G2", "broken"] },
+    Planted { bug: "SkipReadComparison", campaign: &["serializable", "--engine", "memory"], found_as: &["G-single"] },
+    Planted { bug: "SkipValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["lost", "order"] },
+    Planted { bug: "ValidateOnlyWrites", campaign: &["serializable", "--engine", "memory"], found_as: &["G2-item", "G-single"] },
 ];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.

@@ -9,6 +9,7 @@ use super::cache::RecordCache;
 use super::map::{Found as InMap, Group, OrderedMap, change_bytes};
 use crate::Result;
 use crate::engine::{Differs, KeyRange, Page, Record, RecordBytes, RecordKey, Reply, Request, Seen, Stamp, Version};
+use crate::planted::{Bug, planted};
 
 /// How many keys are read at once.
 const PART: usize = 32;
@@ -84,7 +85,7 @@ impl Table {
     }
 
     fn record(&self, key: &RecordKey) -> Result<Option<Record>> {
-        if let Some(entry) = self.entries.get(key) {
+        if let Some(entry) = self.entries.get(key).filter(|_| !planted(Bug::ReadStale)) {
             return Ok(entry.record());
         }
         let Some(map) = &self.map else { return Ok(None) };
@@ -168,7 +169,9 @@ impl Table {
         if structural && bytes.is_some() {
             self.new.insert(key.clone());
         }
-        let entry = Entry { commit: self.last, bytes: bytes.clone() };
+        let commit =
+            if planted(Bug::ReuseVersion) { self.entries.get(key).map_or(1, |before| before.commit + 1) } else { self.last };
+        let entry = Entry { commit, bytes: bytes.clone() };
         let before = match self.entries.get_mut(key) {
             Some(before) => Some(std::mem::replace(before, entry)),
             None => self.entries.insert(key.clone(), entry),
