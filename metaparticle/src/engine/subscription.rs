@@ -11,11 +11,10 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_timer::Delay;
 use futures_util::future::{Either, select};
 
 use super::{KeyRange, RecordKey};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Delay, Mutex, Ordering};
 
 /// How many keys are kept for somebody who does not ask for them; from then on, anything may have changed.
 const KEPT: usize = 1024;

@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
-
 use crate::clock::Clock;
 use crate::engine::RecordKey;
+use crate::random::HashState;
 use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
 
 const SHARDS: usize = 16;
@@ -38,19 +37,19 @@ struct Ticket {
     waker: Mutex<Option<Waker>>,
 }
 
-type Queues = HashMap<RecordKey, Queue, RandomState>;
+type Queues = HashMap<RecordKey, Queue, HashState>;
 
 /// All queues of a store.
 pub(crate) struct HotKeys {
     shards: [Mutex<Queues>; SHARDS],
-    hasher: RandomState,
+    hasher: HashState,
     /// How many tickets there are, so that nobody looks for queues when there are none.
     tickets: AtomicU64,
 }
 
 impl Default for HotKeys {
     fn default() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::default(), tickets: AtomicU64::new(0) }
+        Self { shards: Default::default(), hasher: HashState::default(), tickets: AtomicU64::new(0) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, spin_loop, thread, unscheduled};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
 /// commit more, is one group, which the log must take.
@@ -214,14 +214,14 @@ fn spin_until(is_so: impl Fn() -> bool) -> bool {
         if start.elapsed() > MOMENT {
             return false;
         }
-        std::hint::spin_loop();
+        spin_loop();
     }
     true
 }
 
 /// Whether one can be kept busy with waiting.
 fn has_processors() -> bool {
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    static PROCESSORS: unscheduled::OnceLock<usize> = unscheduled::OnceLock::new();
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, Into::into)) > 1
 }
 
