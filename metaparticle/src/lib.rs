@@ -56,6 +56,7 @@ mod error;
 mod key;
 mod object;
 mod persistent;
+mod planted;
 mod random;
 mod schema;
 pub mod shape;

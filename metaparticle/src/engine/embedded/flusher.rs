@@ -7,6 +7,7 @@ use super::follower::Follower;
 use super::map::{Log, OrderedMap};
 use super::queue::flusher_ended;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::sync::thread;
 
 /// The map is brought up to date when the log has so much that it does not have.
@@ -40,6 +41,9 @@ fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> 
             shared.queue.taken();
             table.take_group()
         };
+        if planted(Bug::AcknowledgeBeforeFlush) {
+            shared.queue.set_durable(group.last_commit);
+        }
         log.append(&group)?;
         shared.queue.set_durable(group.last_commit);
         follower.add(group);
