@@ -40,6 +40,11 @@ pub(crate) mod unscheduled {
     pub(crate) use parking_lot::{Mutex, RwLock};
 }
 
+/// A limit. In a build for the schedule campaign it is the `small` one, so that a few threads come to it in a few steps.
+pub(crate) const fn limit<T: Copy>(usual: T, small: T) -> T {
+    if cfg!(metaparticle_schedule) { small } else { usual }
+}
+
 /// Alone in its part of the processors' caches, so that who changes it does not slow down those who use what is beside it. Caches
 /// fetch lines of 64 bytes in pairs.
 #[derive(Debug, Default)]

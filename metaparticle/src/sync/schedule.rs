@@ -20,8 +20,9 @@ use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use crate::clock::Clock;
 
-/// Waits of so much are for ever.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Waits of so much are for ever. Less than what a transaction waits for its turn, more than the time after which one looks where
+/// nothing is told.
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// How long it takes from one point to the next.
 const STEP: Duration = Duration::from_micros(25);

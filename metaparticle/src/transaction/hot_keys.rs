@@ -13,13 +13,13 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::engine::RecordKey;
 use crate::random::HashState;
-use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
+use crate::sync::{AtomicU64, Mutex, Ordering, block_on, limit};
 
 const SHARDS: usize = 16;
 
 /// How often others may take the turn before whoever has waited longest for it. Passing it to the thread that runs anyway is
 /// much faster than waking another one each time.
-const OVERTAKEN: u32 = 128;
+const OVERTAKEN: u32 = limit(128, 1);
 
 /// The turn on one key, and who waits for it, the longest first.
 #[derive(Default)]

@@ -16,6 +16,7 @@ mod figures;
 mod kill;
 mod planted;
 mod progress;
+mod schedule;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Kill(kill::Kill),
     Planted(planted::Options),
+    Schedule(schedule::Schedule),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
     Writer(kill::Writer),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Kill(kill) => campaign::run(&kill),
         Command::Planted(options) => planted::run(&options),
+        Command::Schedule(schedule) => schedule.run(),
         Command::Writer(writer) => child::end(writer.run()),
         Command::Verifier(verifier) => child::end(verifier.run()),
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, spin_loop, thread, unscheduled};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, limit, spin_loop, thread, unscheduled};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
 /// commit more, is one group, which the log must take.
-const UNWRITTEN_BYTES: u64 = 3 << 20;
+const UNWRITTEN_BYTES: u64 = limit(3 << 20, 300);
 /// When so much is unwritten, it is written before its time.
-const GROUP_BYTES: u64 = 2 << 20;
+const GROUP_BYTES: u64 = limit(2 << 20, 200);
 
 /// A little more than a fast disk takes to sync. Waking a thread takes some 20 microseconds, twice for a commit.
 const MOMENT: Duration = Duration::from_micros(150);
