@@ -6,6 +6,26 @@
 pub(crate) enum Bug {
     /// A group counts as durable before the log has it.
     AcknowledgeBeforeFlush,
+    /// A function that fails leaves what the functions nested in it have changed.
+    ForgetUndo,
+    /// Whoever gives up its turn does not wake the next.
+    ForgetTurn,
+    /// Whoever makes room in the commit queue does not wake those who wait for it.
+    ForgetRoom,
+    /// A commit does not tell those who watch what it changes.
+    ForgetWatchers,
+    /// What a commit that was in conflict would have written is kept at hand.
+    KeepRolledBack,
+    /// Whoever waits for the disk may be noted down after the disk is done.
+    RegisterTooLate,
+    /// Ranges of keys are not compared.
+    SkipRanges,
+    /// What a commit has seen is not compared.
+    SkipValidation,
+    /// Of what a commit has seen, only what it writes is compared.
+    ValidateOnlyWrites,
+    /// What is waited for is compared before one is subscribed to it.
+    WatchTooLate,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

@@ -52,8 +52,11 @@ use self::journal::Journal;
 use self::map::{Group, Log, OrderedMap};
 use self::queue::CommitQueue;
 use self::table::{Change, Table};
-use super::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write};
+use super::{
+    Answer, Differs, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp, Subscription, Version, Watchers, Write,
+};
 use crate::Result;
+use crate::planted::{Bug, planted};
 use crate::sync::{Padded, RwLock, thread};
 
 /// An engine that keeps its records in this process: in memory, or in an ordered map on disk.
@@ -159,9 +162,19 @@ impl Shared {
             if !self.queue.has_room() {
                 return Ok(None);
             }
-            let differs = table.differs(request.compare)?;
+            let mut differs = table.differs(request.compare)?;
+            if planted(Bug::SkipValidation) {
+                differs = Differs::default();
+            }
+            if planted(Bug::ValidateOnlyWrites) {
+                differs.ranges.clear();
+                differs.records.retain(|(key, _)| request.write.iter().any(|write| write.key == *key));
+            }
             let reply = table.reply(&request, differs)?;
             if !reply.differs.is_empty() {
+                if planted(Bug::KeepRolledBack) {
+                    table.keep_rolled_back(&changes);
+                }
                 return Ok(Some(reply));
             }
             let published = table.publish(&changes);
@@ -211,9 +224,15 @@ impl Engine for Embedded {
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
         let shared = &*self.shared;
         Answer::Later(Box::pin(async move {
+            if planted(Bug::WatchTooLate) && !shared.table.read().differs(compare)?.is_empty() {
+                return Ok(());
+            }
             // First subscribed, then compared: a change in between is told.
             let subscription = shared.watchers.subscribe(compare.watched());
             loop {
+                if planted(Bug::WatchTooLate) {
+                    subscription.next().await;
+                }
                 let differs = shared.queue.check().and_then(|()| shared.table.read().differs(compare))?;
                 if !differs.is_empty() {
                     return Ok(());

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::RecordKey;
+use crate::planted::{Bug, planted};
 use crate::random::HashState;
 use crate::sync::{AtomicU64, Mutex, Ordering, block_on, limit};
 
@@ -122,7 +123,9 @@ impl HotKeys {
             None => drop(queues.remove(key)),
         }
         drop(queues);
-        if let Some(waker) = next.and_then(|next| next.waker.lock().take()) {
+        if let Some(waker) = next.and_then(|next| next.waker.lock().take())
+            && !planted(Bug::ForgetTurn)
+        {
             waker.wake();
         }
     }

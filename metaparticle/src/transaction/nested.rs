@@ -1,6 +1,7 @@
 //! A function that is nested in a transaction: what it has done, to undo only that if it fails.
 
 use super::attempt::Attempt;
+use crate::planted::{Bug, planted};
 
 /// A nested function: undone when dropped, unless it is kept.
 pub(super) struct Nested<'a> {
@@ -33,7 +34,7 @@ impl Drop for Nested<'_> {
         let mut state = self.attempt.state.borrow_mut();
         let state = &mut *state;
         state.nesting -= 1;
-        if self.kept {
+        if self.kept || planted(Bug::ForgetUndo) {
             return;
         }
         for (index, before) in state.undo.drain(self.undo..).rev() {

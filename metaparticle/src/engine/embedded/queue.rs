@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, limit, spin_loop, thread, unscheduled};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
@@ -107,6 +108,10 @@ impl CommitQueue {
         if let Some(error) = self.failed.get() {
             return Poll::Ready(Err(error.clone()));
         }
+        if planted(Bug::RegisterTooLate) {
+            drop(state);
+            state = self.state.lock();
+        }
         state.waiting_for_disk.push((number, context.waker().clone()));
         self.await_commit(number);
         Poll::Pending
@@ -172,8 +177,11 @@ impl CommitQueue {
         self.unwritten.store(0, Ordering::Release);
         let mut state = self.state.lock();
         state.since = None;
-        let room = std::mem::take(&mut state.waiting_for_room);
+        let mut room = std::mem::take(&mut state.waiting_for_room);
         drop(state);
+        if planted(Bug::ForgetRoom) {
+            room.clear();
+        }
         room.into_iter().for_each(Waker::wake);
     }
 

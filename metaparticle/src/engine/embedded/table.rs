@@ -9,6 +9,7 @@ use super::cache::RecordCache;
 use super::map::{Found as InMap, Group, OrderedMap, change_bytes};
 use crate::Result;
 use crate::engine::{Differs, KeyRange, Page, Record, RecordBytes, RecordKey, Reply, Request, Seen, Stamp, Version};
+use crate::planted::{Bug, planted};
 
 /// How many keys are read at once.
 const PART: usize = 32;
@@ -120,6 +121,9 @@ impl Table {
                 differs.records.push((key.clone(), record));
             }
         }
+        if planted(Bug::SkipRanges) {
+            return Ok(differs);
+        }
         // No key has come or gone since.
         if seen.stamp != Stamp(0) && seen.stamp.0 >= self.last_structural {
             return Ok(differs);
@@ -205,6 +209,15 @@ impl Table {
             }
             // Also where there is a newer state: what was kept before is not what the map has now.
             self.cache.put(key, record.as_ref());
+        }
+    }
+
+    /// Only where a bug is planted.
+    pub(super) fn keep_rolled_back(&self, changes: &[Change<'_>]) {
+        for Change { key, bytes, .. } in changes {
+            if let (Some(kept), Some(bytes)) = (self.cache.get(key), bytes) {
+                self.cache.put(key, Some(&Record { bytes: bytes.clone(), ..kept }));
+            }
         }
     }
 
