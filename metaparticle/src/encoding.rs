@@ -10,6 +10,7 @@ use bincode::config;
 use bincode::error::DecodeError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
+use smallvec::SmallVec;
 
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,12 +58,15 @@ impl BitOrAssign for FieldSet {
     }
 }
 
+/// The ends of a few fields need no memory of their own.
+type Ends = SmallVec<[u32; 16]>;
+
 /// An object's fields, encoded, in the order of the program's struct.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Encoded {
     data: Vec<u8>,
     /// Where each field ends in `data`.
-    ends: Vec<u32>,
+    ends: Ends,
 }
 
 impl Encoded {
@@ -119,7 +123,7 @@ pub struct FieldWriter {
 
 impl FieldWriter {
     pub(crate) fn new(fields: &'static [Field], before: Before) -> Self {
-        let encoded = Encoded { data: Vec::with_capacity(before.size()), ends: Vec::with_capacity(fields.len()) };
+        let encoded = Encoded { data: Vec::with_capacity(before.size()), ends: Ends::with_capacity(fields.len()) };
         Self { fields, encoded, before, changed: FieldSet::NONE }
     }
 
@@ -264,7 +268,7 @@ pub fn earlier_field<Old: Storable, New>(
         let Some(bytes) = fields.old_bytes(index, number)? else { return Ok(None) };
         // Read as a record of one field: the earlier type is known by `Storable` only.
         let ends = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let encoded = Encoded { data: bytes.into_owned(), ends: vec![ends] };
+        let encoded = Encoded { data: bytes.into_owned(), ends: Ends::from_slice(&[ends]) };
         let field = fields.fields.get(index..=index).unwrap_or_default();
         Old::load(&mut FieldReader::new(field, Source::Encoded(&encoded)), 0).map(|old| Some(migrate(old)))
     };

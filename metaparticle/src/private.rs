@@ -13,10 +13,8 @@ pub use crate::sharing::{NotShared, Probe, Shared, Sharing};
 pub use crate::transaction::{Outcome, TransactionOptions as Options};
 
 use crate::Result;
-use crate::engine::RecordKey;
 use crate::object::Ref;
 use crate::persistent::Persistent;
-use crate::schema::TypeInfo;
 use crate::store::current;
 use crate::transaction::{Attempt, KeysToLoad, Tx};
 
@@ -37,21 +35,25 @@ pub fn singleton_key<T: Singleton>() -> ObjectKey<T> {
 pub trait AnyKey {
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn resolve(&self, attempt: &Attempt) -> Result<(&'static TypeInfo, RecordKey)>;
+    fn resolve(&self, attempt: &Attempt, keys: &mut KeysToLoad) -> Result<()>;
 }
 
 impl<T> AnyKey for ObjectKey<T> {
     #[allow(private_interfaces)]
-    fn resolve(&self, attempt: &Attempt) -> Result<(&'static TypeInfo, RecordKey)> {
-        Ok((self.info(attempt)?, self.record_key().clone()))
+    fn resolve(&self, attempt: &Attempt, keys: &mut KeysToLoad) -> Result<()> {
+        keys.push(self.info(attempt)?, self.record_key());
+        Ok(())
     }
 }
 
 /// Loads the objects of all parameters in one step.
 pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
     let attempt = tx.attempt_state();
-    let keys: Result<KeysToLoad> = keys.iter().map(|key| key.resolve(attempt)).collect();
-    attempt.load_at_start(keys?)
+    let mut wanted = KeysToLoad::default();
+    for key in keys {
+        key.resolve(attempt, &mut wanted)?;
+    }
+    attempt.load_at_start(wanted)
 }
 
 /// For a parameter `&mut T`.

@@ -19,6 +19,7 @@ pub use self::stats::Stats;
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::random;
 use crate::schema::Types;
 use crate::sync::block_on;
@@ -102,9 +103,9 @@ impl Store {
             engine,
             url,
             settings,
-            clock,
             types: Types::default(),
-            hot_keys: Arc::default(),
+            hot_keys: Arc::new(HotKeys::new(clock.clone())),
+            clock,
             groups: Groups::default(),
             habits: Habits::default(),
             counters: Counters::default(),
@@ -218,6 +219,9 @@ impl Store {
         let engine = self.engine();
         let waiter = self.waiter(self.clock().now().saturating_add(self.settings().retry.timeout));
         let reply = waiter.wait(engine.execute(waiter.request()))?;
+        if planted(Bug::FlushWithoutWaiting) {
+            return Ok(());
+        }
         waiter.wait(engine.durable(reply.stamp))
     }
 

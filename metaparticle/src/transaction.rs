@@ -7,6 +7,7 @@ mod gate;
 mod group;
 mod habits;
 mod hot_keys;
+mod keys;
 mod lend;
 mod log;
 mod look;
@@ -18,16 +19,18 @@ mod places;
 mod run;
 mod run_async;
 mod scan;
+mod spare;
 mod wait;
 
 use std::fmt;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-pub(crate) use self::attempt::{Attempt, Keys as KeysToLoad};
+pub(crate) use self::attempt::Attempt;
 pub(crate) use self::group::Groups;
 pub(crate) use self::habits::Habits;
 pub(crate) use self::hot_keys::HotKeys;
+pub(crate) use self::keys::Keys as KeysToLoad;
 pub(crate) use self::lend::Taken;
 pub(crate) use self::log::Log;
 pub(crate) use self::look::{Found, Part};
@@ -264,7 +267,7 @@ impl Tx {
 
     /// The time of day at which the transaction began; the same in every attempt.
     pub fn now(&self) -> SystemTime {
-        self.attempt.fixed().now
+        self.attempt.now()
     }
 
     /// A random number. The first call gives the same number in every attempt, and so does the second …, so that a re-run

@@ -12,12 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let (mode, path, count) = (&*arguments[1], &arguments[2], arguments[3].parse::<u64>()?);
     let durability = if mode == "eventual" { Durability::Eventual } else { Durability::Immediate };
-    let store = Store::builder(path).durability(durability).open()?;
-    let _entered = store.enter();
-    let first = crash::next()?;
+    let store = Store::open(path)?;
     let mut out = std::io::stdout();
-    for number in first..first.saturating_add(count) {
-        crash::write(number)?;
+    for _ in 0..count {
+        let number = crash::write(&store, 0, 1, durability)?;
         writeln!(out, "ACK {number}")?;
         out.flush()?;
     }

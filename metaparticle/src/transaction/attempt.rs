@@ -1,15 +1,16 @@
 //! One run of a body: what it has seen, what it wants to change, and what to undo if a nested function fails.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-
-use smallvec::SmallVec;
+use std::time::SystemTime;
 
 use super::fixed::Fixed;
 use super::group::Gate;
-use super::hot_keys::Turn;
+use super::hot_keys::{HotList, Turn};
+use super::keys::Keys;
 use super::log::{Log, suspended};
 use super::places::Places;
+use super::spare::Room;
 use super::wait::waiting;
 use crate::durability::Durability;
 use crate::encoding::{Before, Encoded, FieldSet, FieldWriter};
@@ -20,20 +21,16 @@ use crate::persistent::Persistent;
 use crate::schema::{Schema, TypeInfo};
 use crate::store::{Store, Waiter};
 
-/// So many objects are worked on without an allocation for each step; most functions have no more.
-pub(super) const FEW: usize = 4;
-
-/// Keys, with their types.
-pub(crate) type Keys = SmallVec<[(&'static TypeInfo, RecordKey); FEW]>;
-
 /// One run of a body.
 pub(crate) struct Attempt {
     pub(super) store: Store,
     fixed: Fixed,
+    /// The time of day, once it was asked for.
+    now: Cell<Option<SystemTime>>,
     number: u32,
     pub(super) state: RefCell<State>,
     /// What was answered so far, for an attempt in a future.
-    log: Option<Log>,
+    log: Option<Box<Log>>,
 }
 
 pub(super) struct State {
@@ -145,22 +142,23 @@ impl Slot {
 
 impl Attempt {
     pub(super) fn new(store: Store, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Self {
+        let Room { slots, records, undo } = Room::take();
         let state = State {
-            slots: Vec::new(),
+            slots,
             places: Places::default(),
-            seen: Seen::default(),
+            seen: Seen { records, ..Seen::default() },
             durable_at: Stamp(0),
             gate: None,
             fresh: None,
             doom: None,
-            undo: Vec::new(),
+            undo,
             effects: Vec::new(),
             random: fastrand::Rng::with_seed(fixed.seed),
             nesting: 0,
             interrupted: None,
             turn,
         };
-        Self { store, fixed, number, state: RefCell::new(state), log }
+        Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: log.map(Box::new) }
     }
 
     /// A handle for reading is out.
@@ -180,18 +178,18 @@ impl Attempt {
             fixed: self.fixed,
             number: self.number,
             state: self.state.into_inner(),
-            log: self.log.unwrap_or_default(),
+            log: *self.log.unwrap_or_default(),
         }
     }
 
     /// Puts together again what `end` gave.
     pub(super) fn resume(ended: Ended) -> Self {
         let Ended { store, fixed, number, state, log } = ended;
-        Self { store, fixed, number, state: RefCell::new(state), log: Some(log) }
+        Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: Some(Box::new(log)) }
     }
 
     pub(super) fn log(&self) -> Option<&Log> {
-        self.log.as_ref()
+        self.log.as_deref()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -200,6 +198,18 @@ impl Attempt {
 
     pub(crate) fn fixed(&self) -> &Fixed {
         &self.fixed
+    }
+
+    /// The time of day at which the transaction began.
+    pub(crate) fn now(&self) -> SystemTime {
+        let now = self.now.get().unwrap_or_else(|| self.fixed.now(self.store.clock()));
+        self.now.set(Some(now));
+        now
+    }
+
+    /// The same, if it was asked for.
+    pub(super) fn asked_now(&self) -> Option<SystemTime> {
+        self.now.get()
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -219,7 +229,7 @@ impl Attempt {
     }
 
     pub(super) fn waiter(&self) -> Waiter<'_> {
-        self.store.waiter(self.fixed.deadline).with_log(self.log.as_ref())
+        self.store.waiter(self.fixed.deadline).with_log(self.log())
     }
 
     pub(super) fn object<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<String> {
@@ -237,7 +247,9 @@ impl Attempt {
         if let Some(index) = self.state.borrow().index_of(key.record_key()) {
             return Ok(index);
         }
-        self.load(Keys::from_iter([(self.info::<T>()?, key.record_key().clone())]))?;
+        let mut keys = Keys::default();
+        keys.push(self.info::<T>()?, key.record_key());
+        self.load(keys)?;
         Ok(self.state.borrow().slots.len() - 1)
     }
 
@@ -253,32 +265,32 @@ impl Attempt {
         self.check()?;
         {
             let state = self.state.borrow();
-            missing.retain(|(_, key)| state.index_of(key).is_none());
+            if !state.slots.is_empty() {
+                missing = missing.without(|key| state.index_of(key).is_some());
+            }
         }
-        if missing.is_empty() {
+        if missing.keys().is_empty() {
             return Ok(());
         }
         self.check_key_sizes(&missing)?;
-        let read: SmallVec<[RecordKey; FEW]> = missing.iter().map(|(_, key)| key.clone()).collect();
+        let read = missing.keys();
         let reply = match &self.log {
             Some(log) => {
-                let reply = log.read(&self.store, &read);
+                let reply = log.read(&self.store, read);
                 self.state.borrow_mut().gate = log.gate();
                 reply
             }
-            None => match self.read_from_group(&read) {
+            None => match self.read_from_group(read) {
                 Some(reply) => Ok(reply),
                 None => {
-                    self.queue_for_hot_keys(&missing);
-                    self.read_now(&read)
+                    self.queue_for_hot_keys(read);
+                    self.read_now(read)
                 }
             },
         };
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
         self.check_differs(&reply.differs)?;
         let mut state = self.state.borrow_mut();
-        state.slots.reserve(missing.len());
-        state.seen.records.reserve(missing.len());
         for ((info, key), record) in missing.into_iter().zip(reply.read) {
             state.add(info, key, record);
         }
@@ -290,7 +302,7 @@ impl Attempt {
     /// Whether the attempt can still come to something.
     #[inline]
     pub(super) fn check(&self) -> Result<()> {
-        if self.log.as_ref().is_some_and(Log::is_pending) {
+        if self.log().is_some_and(Log::is_pending) {
             return Err(suspended());
         }
         match &self.state.borrow().doom {
@@ -328,7 +340,7 @@ impl Attempt {
     }
 
     /// An error of the engine while loading. Those that say nothing about an object end the attempt.
-    pub(super) fn engine_error(&self, error: Error, loading: &[(&'static TypeInfo, RecordKey)]) -> Error {
+    pub(super) fn engine_error(&self, error: Error, loading: &Keys) -> Error {
         if error.is_corrupt() {
             let objects: Vec<String> = loading.iter().map(|(info, key)| info.object(key)).collect();
             return error.within(objects.join(" or "));
@@ -338,7 +350,7 @@ impl Attempt {
         error
     }
 
-    fn check_key_sizes(&self, keys: &[(&'static TypeInfo, RecordKey)]) -> Result<()> {
+    fn check_key_sizes(&self, keys: &Keys) -> Result<()> {
         let limit = self.store.engine().limits().key_bytes;
         match keys.iter().find(|(_, key)| key.len() > limit) {
             None => Ok(()),
@@ -353,18 +365,20 @@ impl Attempt {
     }
 
     /// Where others already queue, a first attempt would only get in their way.
-    fn queue_for_hot_keys(&self, keys: &[(&'static TypeInfo, RecordKey)]) {
+    fn queue_for_hot_keys(&self, keys: &[RecordKey]) {
         let first = {
             let state = self.state.borrow();
             state.slots.is_empty() && state.turn.is_none()
         };
         let queues = self.store.hot_keys();
-        let hot: Vec<RecordKey> =
-            if first { keys.iter().map(|(_, key)| key.clone()).filter(|key| queues.is_hot(key)).collect() } else { Vec::new() };
+        if !first {
+            return;
+        }
+        let hot: HotList = keys.iter().filter(|key| queues.is_hot(key)).cloned().collect();
         if hot.is_empty() {
             return;
         }
-        self.state.borrow_mut().turn = queues.acquire(hot, self.store.clock(), self.fixed.courtesy);
+        self.state.borrow_mut().turn = queues.acquire(hot, self.fixed.courtesy);
     }
 
     /// Encodes without holding the state: serde code of the user's runs in it.
@@ -458,6 +472,15 @@ impl Conflict {
 
     pub(super) fn names(&self) -> String {
         self.objects.join(", ")
+    }
+}
+
+/// Leaves its room to the next attempt of this thread.
+impl Drop for State {
+    fn drop(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        let records = std::mem::take(&mut self.seen.records);
+        Room { slots, records, undo: std::mem::take(&mut self.undo) }.leave();
     }
 }
 

@@ -1,8 +1,11 @@
 //! The end of an attempt: what it writes, whether that may be committed, and the rebase onto records that others have changed.
 
+use smallvec::SmallVec;
+
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
+use super::keys::FEW;
 use crate::encoding::{FieldSet, compose_whole};
 use crate::engine::{Answer, CommitId, Engine, Record, RecordBytes, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
@@ -11,6 +14,9 @@ use crate::store::Waiter;
 
 /// How often a commit is rebased before it counts as a conflict, so that it cannot lose for ever.
 pub(super) const REBASES: u32 = 16;
+
+/// What an attempt writes.
+pub(super) type Writes = SmallVec<[Write; FEW]>;
 
 /// What became of an attempt.
 pub(super) enum Committed {
@@ -61,7 +67,7 @@ impl Attempt {
 
     /// What is to be written. `None`: nothing. Then what was read was current together when the last of it was read, and that is
     /// when this transaction happened.
-    pub(super) fn prepare(&self, round: u32) -> Result<Option<Vec<Write>>> {
+    pub(super) fn prepare(&self, round: u32) -> Result<Option<Writes>> {
         self.check_all_returned()?;
         let write = self.writes(round > 0)?;
         if write.is_empty() {
@@ -140,9 +146,9 @@ impl Attempt {
 
     /// What differs from the engine's records. After a rebase, fields that were assigned without being read count even if
     /// their value was the old one.
-    fn writes(&self, rebased: bool) -> Result<Vec<Write>> {
+    fn writes(&self, rebased: bool) -> Result<Writes> {
         let state = self.state.borrow();
-        let mut writes = Vec::new();
+        let mut writes = Writes::new();
         for (slot, (key, _)) in state.slots.iter().zip(&state.seen.records) {
             let bytes = match &slot.current {
                 Current::Base => continue,

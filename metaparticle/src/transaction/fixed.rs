@@ -10,7 +10,10 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fixed {
     pub(crate) name: &'static str,
-    pub(crate) now: SystemTime,
+    /// When it began, as the store's clock shows it.
+    pub(super) began: Duration,
+    /// The same as a time of day, if that was asked for.
+    pub(super) now: Option<SystemTime>,
     pub(crate) seed: u64,
     /// As the store's clock shows it.
     pub(crate) deadline: Duration,
@@ -21,6 +24,14 @@ pub(crate) struct Fixed {
 }
 
 impl Fixed {
+    /// The time of day at which it began. Most never ask, so it is found out when one does.
+    pub(super) fn now(&self, clock: &dyn Clock) -> SystemTime {
+        self.now.unwrap_or_else(|| {
+            let time = clock.system_time();
+            time.checked_sub(clock.now().saturating_sub(self.began)).unwrap_or(time)
+        })
+    }
+
     /// How much time is left.
     pub(super) fn left(&self, clock: &dyn Clock) -> Duration {
         self.deadline.saturating_sub(clock.now())

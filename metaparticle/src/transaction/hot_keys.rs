@@ -4,31 +4,39 @@
 //! validated whether or not its transaction has the turn.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::hash::BuildHasher;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use crate::clock::Clock;
 use crate::engine::RecordKey;
 use crate::planted::{Bug, planted};
 use crate::random::HashState;
-use crate::sync::{AtomicU64, Mutex, Ordering, block_on, limit};
+use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
 
 const SHARDS: usize = 16;
 
-/// How often others may take the turn before whoever has waited longest for it. Passing it to the thread that runs anyway is
-/// much faster than waking another one each time.
-const OVERTAKEN: u32 = limit(128, 1);
+/// For so long, others may take the turn before whoever is first in the queue. Passing it to the thread that runs anyway is much
+/// faster than waking another one each time.
+const SLICE: Duration = Duration::from_micros(500);
+
+/// Keys that turns are wanted on; mostly one.
+pub(super) type HotList = SmallVec<[RecordKey; 1]>;
 
 /// The turn on one key, and who waits for it, the longest first.
 #[derive(Default)]
 struct Queue {
     holder: Option<Arc<Ticket>>,
     waiting: VecDeque<Arc<Ticket>>,
-    /// How often the first of those who wait was overtaken.
-    overtaken: u32,
+    /// When somebody has taken it who was first.
+    since: Duration,
+    /// Whether the first of those who wait was woken to try its luck. Once is enough: it looks again at the end of the slice.
+    is_told: bool,
 }
 
 /// Somebody who wants, or has, a turn.
@@ -38,6 +46,8 @@ struct Ticket {
     waker: Mutex<Option<Waker>>,
 }
 
+type Delay = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 type Queues = HashMap<RecordKey, Queue, HashState>;
 
 /// All queues of a store.
@@ -46,15 +56,14 @@ pub(crate) struct HotKeys {
     hasher: HashState,
     /// How many tickets there are, so that nobody looks for queues when there are none.
     tickets: AtomicU64,
-}
-
-impl Default for HotKeys {
-    fn default() -> Self {
-        Self { shards: Default::default(), hasher: HashState::default(), tickets: AtomicU64::new(0) }
-    }
+    clock: Arc<dyn Clock>,
 }
 
 impl HotKeys {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { shards: Default::default(), hasher: HashState::default(), tickets: AtomicU64::new(0), clock }
+    }
+
     fn shard(&self, key: &RecordKey) -> &Mutex<Queues> {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
@@ -65,43 +74,65 @@ impl HotKeys {
     }
 
     /// Waits on this thread for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
-    pub(crate) fn acquire(self: &Arc<Self>, keys: Vec<RecordKey>, clock: &dyn Clock, patience: Duration) -> Option<Turn> {
-        let deadline = clock.now().saturating_add(patience);
-        block_on(self.clone().turn(keys), clock, Some(deadline))
+    pub(super) fn acquire(self: &Arc<Self>, keys: HotList, patience: Duration) -> Option<Turn> {
+        let deadline = self.clock.now().saturating_add(patience);
+        block_on(self.clone().turn(keys), &*self.clock, Some(deadline))
     }
 
     /// The turn on each of `keys`, when it has come. Dropping the future leaves the queues.
-    pub(crate) async fn turn(self: Arc<Self>, mut keys: Vec<RecordKey>) -> Turn {
+    pub(super) async fn turn(self: Arc<Self>, mut keys: HotList) -> Turn {
         keys.sort();
         keys.dedup();
-        let mut turn = Turn { queues: self.clone(), held: Vec::with_capacity(keys.len()) };
+        let mut turn = Turn { queues: self.clone(), held: SmallVec::with_capacity(keys.len()) };
         for key in keys {
             let ticket = Arc::new(Ticket::default());
             self.tickets.fetch_add(1, Ordering::Relaxed);
             // From here on, dropping `turn` leaves the queue.
-            turn.held.push((key.clone(), ticket.clone()));
-            poll_fn(|context| self.poll_turn(&key, &ticket, context)).await;
+            turn.held.push((key, ticket));
+            let Some((key, ticket)) = turn.held.last() else { continue };
+            let mut end_of_slice = None;
+            poll_fn(|context| self.poll_turn(key, ticket, &mut end_of_slice, context)).await;
         }
         turn
     }
 
     /// Ready when the ticket has the turn.
-    fn poll_turn(&self, key: &RecordKey, ticket: &Arc<Ticket>, context: &mut Context<'_>) -> Poll<()> {
-        let mut queues = self.shard(key).lock();
-        let queue = queues.entry(key.clone()).or_default();
-        match &queue.holder {
-            Some(holder) if Arc::ptr_eq(holder, ticket) => return Poll::Ready(()),
-            None => {
-                queue.take(ticket);
-                return Poll::Ready(());
+    fn poll_turn(
+        &self,
+        key: &RecordKey,
+        ticket: &Arc<Ticket>,
+        end_of_slice: &mut Option<Delay>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            let left = {
+                let mut queues = self.shard(key).lock();
+                let queue = queues.entry(key.clone()).or_default();
+                match &queue.holder {
+                    Some(holder) if Arc::ptr_eq(holder, ticket) => return Poll::Ready(()),
+                    None => {
+                        queue.take(ticket, &*self.clock);
+                        return Poll::Ready(());
+                    }
+                    Some(_) => {}
+                }
+                if !queue.waiting.iter().any(|other| Arc::ptr_eq(other, ticket)) {
+                    queue.waiting.push_back(ticket.clone());
+                }
+                *ticket.waker.lock() = Some(context.waker().clone());
+                queue.may_be_left_alone(ticket).then(|| queue.left(&*self.clock)).unwrap_or_default()
+            };
+            if left.is_zero() {
+                // Whoever has the turn passes it on.
+                return Poll::Pending;
             }
-            Some(_) => {}
+            // Nobody wakes it before the end of the slice, and perhaps nobody takes the turn until then.
+            let delay = end_of_slice.get_or_insert_with(|| self.clock.delay(left));
+            if delay.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            *end_of_slice = None;
         }
-        if !queue.waiting.iter().any(|other| Arc::ptr_eq(other, ticket)) {
-            queue.waiting.push_back(ticket.clone());
-        }
-        *ticket.waker.lock() = Some(context.waker().clone());
-        Poll::Pending
     }
 
     /// Gives up the turn, or the place in the queue.
@@ -109,21 +140,26 @@ impl HotKeys {
         let mut queues = self.shard(key).lock();
         self.tickets.fetch_sub(1, Ordering::Relaxed);
         let Some(queue) = queues.get_mut(key) else { return };
-        queue.waiting.retain(|other| !Arc::ptr_eq(other, ticket));
         if queue.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, ticket)) {
             queue.holder = None;
+        } else {
+            queue.forget(ticket);
         }
         if queue.holder.is_some() {
             return;
         }
-        let next = queue.waiting.front().cloned();
-        match &next {
-            Some(next) if queue.overtaken >= OVERTAKEN => queue.take(next),
-            Some(_) => {}
-            None => drop(queues.remove(key)),
+        let Some(first) = queue.waiting.front().cloned() else {
+            queues.remove(key);
+            return;
+        };
+        if queue.left(&*self.clock).is_zero() {
+            queue.take(&first, &*self.clock);
+        } else if std::mem::replace(&mut queue.is_told, true) {
+            return;
         }
         drop(queues);
-        if let Some(waker) = next.and_then(|next| next.waker.lock().take())
+        let waker = first.waker.lock().take();
+        if let Some(waker) = waker
             && !planted(Bug::ForgetTurn)
         {
             waker.wake();
@@ -132,18 +168,43 @@ impl HotKeys {
 }
 
 impl Queue {
-    fn take(&mut self, ticket: &Arc<Ticket>) {
-        let is_first = self.waiting.front().is_none_or(|first| Arc::ptr_eq(first, ticket));
-        self.overtaken = if is_first { 0 } else { self.overtaken + 1 };
-        self.waiting.retain(|other| !Arc::ptr_eq(other, ticket));
+    fn is_first(&self, ticket: &Arc<Ticket>) -> bool {
+        self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, ticket))
+    }
+
+    /// Whether nobody may wake the ticket's owner.
+    fn may_be_left_alone(&self, ticket: &Arc<Ticket>) -> bool {
+        self.is_told && self.is_first(ticket)
+    }
+
+    /// How long the slice still is.
+    fn left(&self, clock: &dyn Clock) -> Duration {
+        (self.since + SLICE).saturating_sub(clock.now())
+    }
+
+    fn take(&mut self, ticket: &Arc<Ticket>, clock: &dyn Clock) {
+        if self.waiting.is_empty() || self.is_first(ticket) {
+            self.since = clock.now();
+        }
+        self.forget(ticket);
         self.holder = Some(ticket.clone());
+    }
+
+    /// Takes the ticket from those who wait.
+    fn forget(&mut self, ticket: &Arc<Ticket>) {
+        if self.is_first(ticket) {
+            self.is_told = false;
+            self.waiting.pop_front();
+        } else {
+            self.waiting.retain(|other| !Arc::ptr_eq(other, ticket));
+        }
     }
 }
 
 /// The turn on some keys, passed on when dropped.
 pub(crate) struct Turn {
     queues: Arc<HotKeys>,
-    held: Vec<(RecordKey, Arc<Ticket>)>,
+    held: SmallVec<[(RecordKey, Arc<Ticket>); 1]>,
 }
 
 impl Drop for Turn {
@@ -156,20 +217,21 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::clock::SystemClock;
 
     #[test]
     fn turns_on_one_key_are_taken_one_at_a_time() {
-        let queues = Arc::new(HotKeys::default());
+        let queues = Arc::new(HotKeys::new(Arc::new(SystemClock::default())));
         let inside = AtomicU64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let clock = SystemClock::default();
                     for _ in 0..200 {
-                        let keys = vec![RecordKey::new(*b"b"), RecordKey::new(*b"a")];
-                        let turn = queues.acquire(keys, &clock, Duration::from_secs(60)).expect("a turn");
+                        let keys = smallvec![RecordKey::new(*b"b"), RecordKey::new(*b"a")];
+                        let turn = queues.acquire(keys, Duration::from_secs(60)).expect("a turn");
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two had the turn at once");
                         inside.fetch_sub(1, Ordering::SeqCst);
                         drop(turn);
@@ -182,11 +244,10 @@ mod tests {
 
     #[test]
     fn whoever_gives_up_waiting_leaves_the_queue() {
-        let queues = Arc::new(HotKeys::default());
-        let clock = SystemClock::default();
+        let queues = Arc::new(HotKeys::new(Arc::new(SystemClock::default())));
         let key = RecordKey::new(*b"a");
-        let turn = queues.acquire(vec![key.clone()], &clock, Duration::from_secs(60)).expect("a turn");
-        assert!(queues.acquire(vec![key.clone()], &clock, Duration::ZERO).is_none());
+        let turn = queues.acquire(smallvec![key.clone()], Duration::from_secs(60)).expect("a turn");
+        assert!(queues.acquire(smallvec![key.clone()], Duration::ZERO).is_none());
         drop(turn);
         assert!(!queues.is_hot(&key));
     }

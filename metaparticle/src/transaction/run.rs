@@ -10,12 +10,11 @@ use super::Tx;
 use super::attempt::{Attempt, Conflict, Doom, Fresh};
 use super::commit::Committed;
 use super::fixed::Fixed;
-use super::hot_keys::Turn;
+use super::hot_keys::{HotList, Turn};
 use super::nested::Nested;
 use super::options::{RetryPolicy, TransactionOptions};
 use super::outcome::Outcome;
 use super::wait::{Wait, late_after_wait};
-use crate::engine::RecordKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::store::Store;
@@ -67,7 +66,7 @@ pub(super) struct Transaction<'a> {
     retry: RetryPolicy,
     pub(super) fixed: Fixed,
     /// What the last attempts had conflicts on, to queue for.
-    pub(super) hot: Vec<RecordKey>,
+    pub(super) hot: HotList,
     pub(super) last_conflict: Option<Conflict>,
     /// After which attempt it has waited last, and for a change of what.
     pub(super) last_wait: Option<(u32, String)>,
@@ -88,16 +87,18 @@ impl<'a> Transaction<'a> {
         let mut retry = settings.retry;
         retry.attempts = options.attempts.or(retry.attempts);
         retry.timeout = options.timeout.unwrap_or(retry.timeout);
+        let began = store.clock().now();
         let fixed = Fixed {
             name: options.name.unwrap_or("a transaction"),
-            now: store.clock().system_time(),
+            began,
+            now: None,
             seed: random::seed(),
-            deadline: store.clock().now().saturating_add(retry.timeout),
+            deadline: began.saturating_add(retry.timeout),
             courtesy: retry.timeout / COURTESY,
             durability: options.durability.unwrap_or(settings.durability),
             read_only: options.read_only,
         };
-        Self { store, retry, fixed, hot: Vec::new(), last_conflict: None, last_wait: None }
+        Self { store, retry, fixed, hot: HotList::new(), last_conflict: None, last_wait: None }
     }
 
     fn run<Out: Outcome>(mut self, body: impl Fn(&Tx) -> Out) -> Out {
@@ -135,7 +136,7 @@ impl<'a> Transaction<'a> {
             return Ok((None, fresh));
         }
         let patience = self.fixed.patience(self.store.clock());
-        Ok((self.store.hot_keys().acquire(self.hot.clone(), self.store.clock(), patience), None))
+        Ok((self.store.hot_keys().acquire(self.hot.clone(), patience), None))
     }
 
     /// How long to wait before attempt `number`, if there is to be one.
@@ -176,7 +177,7 @@ impl<'a> Transaction<'a> {
     }
 
     fn attempt<Out: Outcome>(
-        &self,
+        &mut self,
         number: u32,
         turn: Option<Turn>,
         fresh: Option<Fresh>,
@@ -186,6 +187,7 @@ impl<'a> Transaction<'a> {
         attempt.state.borrow_mut().fresh = fresh;
         self.store.counters().attempted();
         let out = run_body(&attempt, body);
+        self.fixed.now = attempt.asked_now();
         if attempt.is_waiting() {
             return attempt.end_in_wait();
         }

@@ -16,7 +16,7 @@ use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_func
 use super::fixed::Fixed;
 use super::gate::{Grouped, Origin, Sent};
 use super::group::{Group, is_of_one_object};
-use super::hot_keys::Turn;
+use super::hot_keys::{HotList, Turn};
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
 use super::outcome::Outcome;
@@ -24,6 +24,7 @@ use super::run::{Next, Panic, Transaction, judge, run_body, run_nested, running}
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::random;
 use crate::store::{Store, unconfirmed_commit};
 use crate::sync::Delay;
@@ -37,6 +38,8 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
     let mut transaction = Transaction::new(&store, options);
     let (mut number, mut turn, mut fresh, mut known) = (1, None, None, Vec::new());
     loop {
+        // One attempt may be begun in several places, which are to agree.
+        transaction.fixed.now = Some(transaction.fixed.now(store.clock()));
         let attempt = AsyncAttempt { store: &store, fixed: transaction.fixed, number };
         let mut conflict = match attempt.run(turn.take(), fresh.take(), &mut known, &body).await {
             Next::Return(out) => return out,
@@ -190,7 +193,7 @@ impl AsyncAttempt<'_> {
     async fn queue(&self, turn: Option<Turn>, call: &Call) -> Option<Turn> {
         let Call::Read(keys) = call else { return turn };
         let queues = self.store.hot_keys();
-        let hot: Vec<RecordKey> = keys.iter().filter(|key| queues.is_hot(key)).cloned().collect();
+        let hot: HotList = keys.iter().filter(|key| queues.is_hot(key)).cloned().collect();
         if turn.is_some() || hot.is_empty() {
             return turn;
         }
@@ -283,7 +286,7 @@ impl AsyncAttempt<'_> {
                 return Ok((ended, Committed::Conflict(conflict)));
             }
         }
-        if wait {
+        if wait && !planted(Bug::ForgetOutputGate) {
             self.durable(ended.state.durable_at).await?;
         }
         Ok((ended, Committed::Done))

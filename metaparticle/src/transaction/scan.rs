@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use super::Tx;
 use super::attempt::{Attempt, Current};
+use super::keys::Keys as KeysToLoad;
 use crate::engine::{KeyRange, Record, RecordKey, SeenRange};
 use crate::error::Result;
 use crate::key::{ObjectKey, found_key};
@@ -107,7 +108,7 @@ impl Attempt {
         };
         let page = page.map_err(|error| match error.is_corrupt() {
             true => error.within(format!("a range of {} keys", info.name)),
-            false => self.engine_error(error, &[]),
+            false => self.engine_error(error, &KeysToLoad::default()),
         })?;
         self.check_differs(&page.differs)?;
         self.note_page(info, &page.range, page.records, with_objects);

@@ -132,6 +132,15 @@ impl Run {
         next
     }
 
+    /// Shows how far something else than rounds has come.
+    pub(crate) fn begin_bar(&mut self, length: u64) {
+        self.progress = Progress::new(Length::Rounds(length));
+    }
+
+    pub(crate) fn advance_bar(&mut self) {
+        self.progress.advance(&self.figures);
+    }
+
     /// So many rounds have begun.
     pub(crate) fn rounds(&self) -> u64 {
         self.round

@@ -1,12 +1,17 @@
 //! Processes that a campaign starts: this program again, with a hidden subcommand, so that nothing else need be built.
 
+#[cfg_attr(target_os = "linux", path = "child/traced.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "child/untraced.rs")]
+mod traced;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child as Process, Command, ExitCode, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child as Process, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+pub(crate) use self::traced::Traced;
 use crate::campaign::{Failure, Result};
 
 /// A child that says nothing for so long is stuck.
@@ -17,6 +22,28 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Child {
     process: Process,
     lines: Receiver<String>,
+    errors: PathBuf,
+    /// Whether another one may have its process id by now.
+    is_over: bool,
+}
+
+/// Where a child is killed. Its system calls have numbers, from 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    /// As it begins this one.
+    Number(u64),
+    /// In the middle of a large write, when this part of it is done: of the first one, from this call on.
+    Writing(u64, f64),
+}
+
+/// How a child has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Killed,
+    /// In the middle of a write.
+    KilledWriting,
+    /// By itself, with success.
+    Done,
 }
 
 impl Child {
@@ -41,7 +68,19 @@ impl Child {
                 line.clear();
             }
         });
-        Ok(Self { process, lines })
+        Ok(Self { process, lines, errors: errors.to_owned(), is_over: false })
+    }
+
+    /// Starts it, and kills it at one of its system calls, unless it has ended before. Gives what it has said, too.
+    pub(crate) fn start_and_kill_at(arguments: &[String], errors: &Path, call: Call) -> Result<(End, Vec<String>)> {
+        let mut child = Self::start(&[arguments, &[traced::ARGUMENT.to_owned()]].concat(), errors)?;
+        let end = traced::kill_at(child.process.id(), call)?;
+        child.is_over = true;
+        let lines = child.rest()?;
+        match end {
+            Some(end) => Ok((end, lines)),
+            None => Err(child.failed()),
+        }
     }
 
     /// The next line; `None` if there will be no more.
@@ -49,9 +88,7 @@ impl Child {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                Err(Failure::new("stuck", format!("a child has said nothing for {} s", PATIENCE.as_secs())))
-            }
+            Err(RecvTimeoutError::Timeout) => Err(stuck()),
         }
     }
 
@@ -64,16 +101,33 @@ impl Child {
         Ok(self.process.kill()?)
     }
 
-    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
-        Ok(self.process.wait()?)
+    /// Waits until it has ended.
+    pub(crate) fn end(&mut self) -> Result<End> {
+        match self.process.wait()?.code() {
+            None => Ok(End::Killed),
+            Some(0) => Ok(End::Done),
+            Some(_) => Err(self.failed()),
+        }
     }
+
+    /// The failure of a child that has ended with an error.
+    fn failed(&self) -> Failure {
+        let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
+        Failure::new("failed", format!("a child has ended by itself: {}", said.trim_end()))
+    }
+}
+
+fn stuck() -> Failure {
+    Failure::new("stuck", format!("a child has said nothing for {} s", PATIENCE.as_secs()))
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It has ended already, or is of no use any more.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if !self.is_over {
+            // It has ended already, or is of no use any more.
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
     }
 }
 

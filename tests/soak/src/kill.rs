@@ -1,15 +1,17 @@
-//! The campaign `kill`: a process that writes is killed, and what it was told to be durable must be there.
+//! The campaign `kill`: a process that writes is killed, and what it has left must be as it was told.
+//!
+//! First, in rounds, at random moments; stores are used again in the next round, so that they age. Then at each of the first system
+//! calls: of a process that makes a new store and writes, and of one that opens what that has left and writes on. The process that
+//! looks at a store is killed in between, too, as it recovers or writes.
 
-mod verifier;
-mod writer;
+mod site;
 
-use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use self::verifier::Verifier;
-pub(crate) use self::writer::Writer;
-use crate::campaign::{Campaign, Failure, Result, Run, Settings};
-use crate::child::Child;
+use self::site::Site;
+use crate::campaign::{Campaign, Result, Run, Settings};
+use crate::child::Call;
+use crate::crash::{self, Mode};
 use crate::engine::Engine;
 
 /// Kills a process that writes, again and again, and looks at what it has left.
@@ -17,51 +19,150 @@ use crate::engine::Engine;
 pub(crate) struct Kill {
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    calls: Calls,
+    /// How many threads write.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    threads: u64,
+    /// When transactions return, instead of one time so, another time so.
+    #[arg(long)]
+    mode: Option<Mode>,
 }
+
+/// A store is used for so many rounds, on average.
+const AGE: u64 = 16;
 
 impl Campaign for Kill {
     const NAME: &'static str = "kill";
     const ENGINES: &'static [Engine] = &[Engine::Sled, Engine::Fjall];
     const ROUNDS: u64 = 200;
-    const WRONG: &'static [&'static str] = &["lost", "torn", "unopenable"];
+    const WRONG: &'static [&'static str] = crash::WRONG;
 
     fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    fn options(&self) -> Vec<String> {
+        let numbers = [("calls", self.calls.calls), ("first-call", self.calls.first_call), ("threads", self.threads)];
+        let mut options: Vec<String> = numbers.map(|(name, number)| format!("--{name} {number}")).into();
+        options.extend(self.mode.map(|mode| format!("--mode {mode}")));
+        options
+    }
+
     fn run(&self, run: &mut Run) -> Result<()> {
-        let store = run.folder.join("store");
-        let mut acknowledged = 0;
-        while run.next_round().is_some() {
-            let delay = Duration::from_millis(run.random.u64(..250));
-            let next = write_and_kill(run, &store, delay)?.map_or(acknowledged, |last| last + 1);
-            run.figures.add("acknowledged", next - acknowledged);
-            acknowledged = verify(run, &store, next)?;
+        let seed = run.random.u64(..);
+        let mut site = Site::new(run, self.threads)?;
+        while let Some(round) = run.next_round() {
+            if round > 0 && run.random.u64(..AGE) == 0 {
+                site.begin_anew(run)?;
+            }
+            self.round(&mut site, run)?;
         }
-        run.figures.at_least("acknowledged", run.rounds() * 5)
+        self.kill_at_calls(&mut site, run, seed)?;
+        let (rounds, calls) = (run.rounds(), self.calls.count());
+        // One in so many rounds, by far. A few rounds show nothing of what is rare.
+        let rare = if rounds < 100 { 0 } else { rounds };
+        let least = [
+            ("acknowledged", 20 * rounds),
+            ("stores", rare / 40 + calls),
+            ("killed_opening", rare / 20 + calls.min(20)),
+            ("killed_verifying", rare / 10 + calls / 10),
+            ("eventual_gone", rare / 10),
+            ("unknown", rare / 10),
+            ("killed_at_call", rare / 20 + calls),
+            ("killed_writing", rare / 20 + calls / 4),
+        ];
+        least.into_iter().try_for_each(|(figure, least)| run.figures.at_least(figure, least))
     }
 }
 
-/// Has a process write until it is killed; gives the last number that it acknowledged.
-fn write_and_kill(run: &Run, store: &Path, delay: Duration) -> Result<Option<u64>> {
-    let mut writer = Child::start(&["writer".to_owned(), run.engine.url_in(store)], &run.folder.join("writer.errors"))?;
-    std::thread::sleep(delay);
-    writer.kill()?;
-    let lines = writer.rest()?;
-    if let Some(code) = writer.wait()?.code() {
-        return Err(Failure::new("unopenable", format!("the writer has ended by itself, with {code}")));
+impl Kill {
+    fn mode(&self, random: &mut fastrand::Rng) -> Mode {
+        let any = [Mode::Immediate, Mode::Eventual, Mode::Mixed];
+        self.mode.or_else(|| random.choice(any)).unwrap_or(Mode::Immediate)
     }
-    Ok(lines.last().and_then(|line| line.strip_prefix("ACK ")?.parse().ok()))
+
+    fn round(&self, site: &mut Site, run: &mut Run) -> Result<()> {
+        let mode = self.mode(&mut run.random);
+        let moment = Moment::any(&mut run.random);
+        site.write(run, mode, moment)?;
+        while run.random.u8(..3) == 0 {
+            let delay = Duration::from_micros(run.random.u64(..60_000));
+            site.verify_for(run, delay)?;
+        }
+        site.verify(run)
+    }
+
+    /// Kills a process at each of its first system calls, and so one that opens what it has left.
+    fn kill_at_calls(&self, site: &mut Site, run: &mut Run, seed: u64) -> Result<()> {
+        run.begin_bar(self.calls.count());
+        for number in self.calls.numbers() {
+            // For itself, so that one number can be repeated alone.
+            let mut random = fastrand::Rng::with_seed(seed ^ number);
+            let any = |number, random: &mut fastrand::Rng| match random.bool() {
+                true => Call::Number(number),
+                false => Call::Writing(number, random.f64()),
+            };
+            site.begin_anew(run)?;
+            run.figures.add("calls", 1);
+            site.write(run, self.mode(&mut random), Moment::Call(Call::Number(number)))?;
+            site.write(run, self.mode(&mut random), Moment::Call(any(number, &mut random)))?;
+            site.verify_up_to(run, any(random.u64(1..=number), &mut random))?;
+            site.verify(run)?;
+            run.advance_bar();
+        }
+        Ok(())
+    }
 }
 
-/// Has a process look at the store; gives the next number to be written.
-fn verify(run: &Run, store: &Path, acknowledged: u64) -> Result<u64> {
-    let arguments = ["verifier".to_owned(), run.engine.url_in(store), acknowledged.to_string()];
-    let verifier = Child::start(&arguments, &run.folder.join("verifier.errors"))?;
-    let line = verifier.line()?.unwrap_or_default();
-    let next = line.strip_prefix("OK ").and_then(|next| next.parse().ok());
-    next.ok_or_else(|| {
-        let figure = ["lost", "unopenable"].into_iter().find(|figure| line.starts_with(&figure.to_uppercase())).unwrap_or("torn");
-        Failure::new(figure, line)
-    })
+/// Which system calls there is a kill at.
+#[derive(Debug, clap::Args)]
+struct Calls {
+    /// Kills a process at each of its first so many system calls.
+    #[arg(long, default_value_t = 300)]
+    calls: u64,
+    /// Begins with this one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    first_call: u64,
+}
+
+impl Calls {
+    fn numbers(&self) -> std::ops::RangeInclusive<u64> {
+        self.first_call..=self.calls
+    }
+
+    fn count(&self) -> u64 {
+        (self.calls + 1).saturating_sub(self.first_call)
+    }
+}
+
+/// When a process that writes is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// So long after its start: most likely while it opens the store.
+    Early(Duration),
+    /// So long after it has said so many lines.
+    Later(usize, Duration),
+    /// At a system call.
+    Call(Call),
+}
+
+impl Moment {
+    fn any(random: &mut fastrand::Rng) -> Self {
+        let delay = Duration::from_micros(random.u64(..2_000));
+        match random.u8(..16) {
+            0..3 => Self::Early(Duration::from_micros(random.u64(..40_000))),
+            3..5 => Self::Call(Call::Number(power(random, 13))),
+            5..8 => Self::Call(Call::Writing(power(random, 13), random.f64())),
+            // Long enough for the journal to use its segments again.
+            8 => Self::Later(random.usize(2_000..6_000), delay),
+            _ => Self::Later(power(random, 9) as usize, delay),
+        }
+    }
+}
+
+/// A number below a power of two, small ones more often.
+fn power(random: &mut fastrand::Rng, most: u32) -> u64 {
+    let bound = 1 << random.u32(1..=most);
+    random.u64(1..bound)
 }

@@ -11,6 +11,7 @@
 
 mod campaign;
 mod child;
+mod crash;
 mod engine;
 mod figures;
 mod kill;
@@ -37,10 +38,10 @@ enum Command {
     Schedule(schedule::Schedule),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
-    Writer(kill::Writer),
+    Writer(crash::Writer),
     /// Tells whether a store is as it must be.
     #[command(hide = true)]
-    Verifier(kill::Verifier),
+    Verifier(crash::Verifier),
 }
 
 fn main() -> ExitCode {

@@ -29,6 +29,11 @@ impl Progress {
         self.0.set_position(position);
         self.0.set_message(message.to_string());
     }
+
+    /// One more is over.
+    pub(crate) fn advance(&self, message: impl ToString) {
+        self.set(self.0.position() + 1, message);
+    }
 }
 
 impl Drop for Progress {

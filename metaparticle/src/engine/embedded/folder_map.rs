@@ -10,6 +10,7 @@ use super::map::{Found, Group, OrderedMap};
 use super::recovery::recover;
 use crate::engine::{KeyRange, Limits, Record, RecordKey};
 use crate::error::{Error, Result};
+use crate::planted::{Bug, planted};
 use crate::sync::Mutex;
 
 /// Records in a folder.
@@ -54,6 +55,9 @@ impl<L: Library> FolderMap<L> {
         writer.state = recover(&self.library, writer.folder.mark())?;
         // Before the mark says that there is one: from then on, a journal that is missing is a loss.
         if writer.folder.mark().stage == Stage::BeingMade || !writer.folder.mark().has_journal {
+            if planted(Bug::MarkBeforeJournal) {
+                writer.folder.write_mark(Stage::Open, writer.state.last_commit)?;
+            }
             Journal::make(&writer.folder.journal(), writer.state.store_id)?;
         }
         self.commit(self.library.batch(), &writer.state)?;

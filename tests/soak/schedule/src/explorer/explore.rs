@@ -67,12 +67,13 @@ impl fmt::Display for Wrong {
 pub(crate) fn explore(scenarios: &[Scenario], executions: u64, seed: u64) -> Result<Figures, Wrong> {
     tell_panics();
     let mut random = fastrand::Rng::with_seed(seed);
-    let starts = (0..executions).step_by(BATCH as usize).enumerate();
-    let plan = starts.map(|(index, start)| {
-        let (round, place) = (index / scenarios.len(), index % scenarios.len());
-        let order = if round % 2 == 0 { Order::Random } else { Order::Pct };
+    let kinds: Vec<_> =
+        scenarios.iter().flat_map(|scenario| [Order::Random, Order::Pct].map(|order| (*scenario, order))).collect();
+    // Beginning anywhere, so that none is left out for good if there are not enough executions for all.
+    let kinds = kinds.iter().copied().cycle().skip(random.usize(..kinds.len()));
+    let plan = (0..executions).step_by(BATCH as usize).zip(kinds).map(|(start, (scenario, order))| {
         let executions = BATCH.min(executions - start);
-        Batch { scenario: scenarios[place], order, seed: random.u64(..), executions }
+        Batch { scenario, order, seed: random.u64(..), executions }
     });
     let (plan, is_wrong, steps) = (Mutex::new(plan), AtomicBool::new(false), AtomicU64::new(0));
     let next = || plan.lock().unwrap_or_else(PoisonError::into_inner).next().filter(|_| !is_wrong.load(Ordering::Relaxed));
