@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use crate::sync::{Instant, Mutex, thread};
+use crate::sync::{Delay, Instant, Mutex, thread};
 
 /// Where a store takes its time from: deadlines, back-off, and [`Tx::now`](crate::Tx::now).
 pub trait Clock: Send + Sync + 'static {
@@ -21,7 +21,7 @@ pub trait Clock: Send + Sync + 'static {
     }
     /// As `sleep`, in a future, on any executor.
     fn delay(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(futures_timer::Delay::new(duration))
+        Box::pin(Delay::new(duration))
     }
 }
 

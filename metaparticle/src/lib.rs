@@ -58,6 +58,9 @@ mod object;
 mod persistent;
 mod planted;
 mod random;
+#[cfg(metaparticle_schedule)]
+#[doc(hidden)]
+pub mod schedule;
 mod schema;
 pub mod shape;
 mod sharing;

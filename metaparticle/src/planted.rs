@@ -12,54 +12,64 @@ pub(crate) enum Bug {
     FlushWithoutWaiting,
     /// What has only read returns before what it has read is durable.
     ForgetOutputGate,
-    /// An entry of the journal that was torn stays behind its end.
-    KeepTornEnd,
-    /// A new store's mark says that it has a journal before it has one.
-    MarkBeforeJournal,
-    /// Segments of the journal are used again before the map has what is in them.
-    ReleaseTooEarly,
-    /// The journal's last entry counts as whole, however much of it is there.
-    ReplayTornEntry,
-    /// The journal is written and not synced.
-    SkipJournalSync,
+    /// Whoever makes room in the commit queue does not wake those who wait for it.
+    ForgetRoom,
+    /// A function that fails leaves what the functions nested in it have changed.
+    ForgetUndo,
+    /// A commit does not tell those who watch what it changes.
+    ForgetWatchers,
     /// A sync of the journal that has failed is taken for one that has not.
     ForgiveFailedSync,
-    /// Segments of the journal are used again when the map has followed, and is not synced.
-    SkipMapSync,
+    /// What a commit that was in conflict would have written is kept at hand.
+    KeepConflicting,
+    /// An object that a transaction has changed is kept as what the store has, also if the transaction is rolled back.
+    KeepRolledBack,
+    /// An entry of the journal that was torn stays behind its end.
+    KeepTornEnd,
     /// Whoever gives up waiting for a turn keeps the place in the queue.
     LeakTicket,
-    /// Records count as nothing in the cache, which so has no bound.
-    UnboundedCache,
-    /// Whoever gives up the turn wakes nobody.
-    WakeNobody,
+    /// A new store's mark says that it has a journal before it has one.
+    MarkBeforeJournal,
     /// A commit does not leave its id where a settlement finds it.
     NoCommitId,
     /// A settlement that finds a difference does not claim the id, so what comes late is carried out.
     NoRefusal,
+    /// A record is read from what the map has, also where it is newer in the table.
+    ReadStale,
+    /// Whoever waits for the disk may be noted down after the disk is done.
+    RegisterTooLate,
+    /// Segments of the journal are used again before the map has what is in them.
+    ReleaseTooEarly,
+    /// The journal's last entry counts as whole, however much of it is there.
+    ReplayTornEntry,
     /// A commit whose answer was lost is sent again as another commit.
     RetryUnknown,
     /// Commits have few ids, which return.
     ReuseCommitId,
+    /// A version is one more than the one before, and one when there was none before.
+    ReuseVersion,
+    /// The journal is written and not synced.
+    SkipJournalSync,
+    /// Segments of the journal are used again when the map has followed, and is not synced.
+    SkipMapSync,
+    /// A commit does not compare ranges.
+    SkipRangeValidation,
+    /// What is read is not compared with what was read before.
+    SkipReadComparison,
+    /// A commit compares nothing.
+    SkipValidation,
+    /// Records count as nothing in the cache, which so has no bound.
+    UnboundedCache,
     /// A commit whose answer was lost counts as made.
     UnknownIsCommitted,
     /// A commit whose answer was lost counts as not made.
     UnknownIsFailed,
-    /// What a nested function has done stays when it fails.
-    ForgetUndo,
-    /// An object that a transaction has changed is kept as what the store has, also if the transaction is rolled back.
-    KeepRolledBack,
-    /// A version is one more than the one before, and one when there was none before.
-    ReuseVersion,
-    /// A record is read from what the map has, also where it is newer in the table.
-    ReadStale,
-    /// What is read is not compared with what was read before.
-    SkipReadComparison,
-    /// A commit does not compare ranges.
-    SkipRangeValidation,
-    /// A commit compares nothing.
-    SkipValidation,
     /// A commit compares only what it writes.
     ValidateOnlyWrites,
+    /// Whoever gives up the turn wakes nobody.
+    WakeNobody,
+    /// What is waited for is compared before one is subscribed to it.
+    WatchTooLate,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

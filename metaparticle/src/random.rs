@@ -1,14 +1,31 @@
-//! Random numbers, from a generator of each thread's own that the system's randomness has seeded.
+//! Random numbers, from a generator of each thread's own that the system's randomness has seeded. (In a build for the schedule
+//! campaign the schedule seeds it, so that whoever repeats the schedule has the same numbers.)
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use fastrand::Rng;
+#[cfg(metaparticle_schedule)]
+pub(crate) use foldhash::fast::FixedState as HashState;
+/// Hashes that nobody can foresee.
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use foldhash::fast::RandomState as HashState;
+
+use crate::sync::thread_local;
 
 thread_local! {
-    // The standard library seeds its hashes with the system's randomness; `fastrand` seeds itself with less.
-    static RNG: RefCell<Rng> = RefCell::new(Rng::with_seed(RandomState::new().hash_one(0)));
+    static RNG: RefCell<Rng> = RefCell::new(Rng::with_seed(first_seed()));
+}
+
+/// The standard library seeds its hashes with the system's randomness; `fastrand` seeds itself with less.
+#[cfg(not(metaparticle_schedule))]
+fn first_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
+}
+
+#[cfg(metaparticle_schedule)]
+fn first_seed() -> u64 {
+    shuttle::rand::RngCore::next_u64(&mut shuttle::rand::thread_rng())
 }
 
 fn with<R>(draw: impl FnOnce(&mut Rng) -> R) -> R {

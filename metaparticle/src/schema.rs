@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, describe, schema_key};
 use crate::persistent::{Persistent, stored_name};
 use crate::store::Waiter;
-use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, thread_local, unscheduled};
 
 /// How often writing a new schema is tried against other processes that do the same.
 const WRITE_ATTEMPTS: usize = 100;
@@ -335,11 +335,11 @@ struct TypeMaps {
 }
 
 /// Types of stores that are gone.
-static UNUSED: Mutex<Vec<(TypeId, &'static TypeInfo)>> = Mutex::new(Vec::new());
+static UNUSED: unscheduled::Mutex<Vec<(TypeId, &'static TypeInfo)>> = unscheduled::Mutex::new(Vec::new());
 
 impl Default for Types {
     fn default() -> Self {
-        static STORES: AtomicU64 = AtomicU64::new(1);
+        static STORES: unscheduled::AtomicU64 = unscheduled::AtomicU64::new(1);
         Self { store: STORES.fetch_add(1, Ordering::Relaxed), known: RwLock::default() }
     }
 }

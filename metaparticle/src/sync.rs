@@ -1,21 +1,49 @@
-//! The one place that locks, atomics, threads, waiting and monotonic time come from, so that a deterministic scheduler can take
-//! their place. (Deadlines and the time of day come from the store's [`Clock`].)
+//! The one place that locks, atomics, threads, thread locals, waiting and monotonic time come from, so that a deterministic
+//! scheduler can take their place: with `--cfg metaparticle_schedule`, all of it is as `sync/schedule.rs` says. (Deadlines and the
+//! time of day come from the store's [`Clock`].)
 
-use std::cell::RefCell;
-use std::future::Future;
+#[cfg(metaparticle_schedule)]
+pub(crate) mod schedule;
+
 use std::ops::Deref;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+pub(crate) use std::sync::atomic::Ordering;
 
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use futures_timer::Delay;
+#[cfg(not(metaparticle_schedule))]
 pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use std::hint::spin_loop;
+#[cfg(not(metaparticle_schedule))]
 pub(crate) use std::sync::OnceLock;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-pub(crate) use std::thread;
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
+#[cfg(not(metaparticle_schedule))]
 pub(crate) use std::time::Instant;
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use std::{thread, thread_local};
 
-use crate::clock::Clock;
+#[cfg(metaparticle_schedule)]
+pub(crate) use self::schedule::{
+    AtomicBool, AtomicU64, Condvar, Delay, Instant, Mutex, OnceLock, RwLock, block_on, schedule_thread_local as thread_local,
+    spin_loop, thread,
+};
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use self::waiting::block_on;
+
+/// The same for what is only counted, and for what all stores of a process share: no lock of these is held while anything else is
+/// waited for, so that no schedule makes a difference.
+pub(crate) mod unscheduled {
+    pub(crate) use std::sync::OnceLock;
+    pub(crate) use std::sync::atomic::AtomicU64;
+
+    pub(crate) use parking_lot::{Mutex, RwLock};
+}
+
+/// A limit. In a build for the schedule campaign it is the `small` one, so that a few threads come to it in a few steps.
+pub(crate) const fn limit<T: Copy>(usual: T, small: T) -> T {
+    if cfg!(metaparticle_schedule) { small } else { usual }
+}
 
 /// Alone in its part of the processors' caches, so that who changes it does not slow down those who use what is beside it. Caches
 /// fetch lines of 64 bytes in pairs.
@@ -30,39 +58,5 @@ impl<T> Deref for Padded<T> {
     }
 }
 
-/// Wakes the thread that made it.
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-thread_local! {
-    /// This thread's waker, kept because a wait would otherwise allocate one.
-    static WAKER: RefCell<Waker> = RefCell::new(Waker::from(Arc::new(Unpark(thread::current()))));
-}
-
-/// Runs `future` on this thread until it is ready, or gives it up and returns `None` once the clock shows `deadline`.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>, clock: &dyn Clock, deadline: Option<Duration>) -> Option<T> {
-    let waker =
-        WAKER.try_with(|waker| waker.borrow().clone()).unwrap_or_else(|_| Waker::from(Arc::new(Unpark(thread::current()))));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return Some(value);
-        }
-        match deadline {
-            None => thread::park(),
-            Some(deadline) => {
-                let left = deadline.saturating_sub(clock.now());
-                if left.is_zero() {
-                    return None;
-                }
-                clock.park(left);
-            }
-        }
-    }
-}
+#[cfg(not(metaparticle_schedule))]
+mod waiting;

@@ -5,9 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_timer::Delay;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, Stream, unfold};
 
@@ -17,7 +16,7 @@ use crate::error::Result;
 use crate::key::{IntoRange, KeyFor, ObjectKey, found_key, key_range};
 use crate::persistent::Persistent;
 use crate::store::Store;
-use crate::sync::block_on;
+use crate::sync::{Delay, Instant, block_on};
 use crate::transaction::{Found, Part, TransactionOptions};
 
 /// How long to wait after the engine has failed, at first and at most.

@@ -166,6 +166,9 @@ impl Shared {
             leave_out_as_planted(&mut differs, request.write);
             let reply = table.reply(&request, differs)?;
             if !reply.differs.is_empty() {
+                if planted(Bug::KeepConflicting) {
+                    table.keep_rolled_back(&changes);
+                }
                 return Ok(Some(reply));
             }
             let published = table.publish(&changes);
@@ -228,9 +231,15 @@ impl Engine for Embedded {
     fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
         let shared = &*self.shared;
         Answer::Later(Box::pin(async move {
+            if planted(Bug::WatchTooLate) && !shared.table.read().differs(compare)?.is_empty() {
+                return Ok(());
+            }
             // First subscribed, then compared: a change in between is told.
             let subscription = shared.watchers.subscribe(compare.watched());
             loop {
+                if planted(Bug::WatchTooLate) {
+                    subscription.next().await;
+                }
                 let differs = shared.queue.check().and_then(|()| shared.table.read().differs(compare))?;
                 if !differs.is_empty() {
                     return Ok(());

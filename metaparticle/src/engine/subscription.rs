@@ -11,11 +11,11 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_timer::Delay;
 use futures_util::future::{Either, select};
 
 use super::{KeyRange, RecordKey};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::planted::{Bug, planted};
+use crate::sync::{AtomicU64, Delay, Mutex, Ordering};
 
 /// How many keys are kept for somebody who does not ask for them; from then on, anything may have changed.
 const KEPT: usize = 1024;
@@ -127,7 +127,7 @@ impl Watchers {
     }
 
     fn tell(&self, tell: impl Fn(&Watcher, &mut State) -> bool) {
-        if self.count.load(Ordering::SeqCst) == 0 {
+        if self.count.load(Ordering::SeqCst) == 0 || planted(Bug::ForgetWatchers) {
             return;
         }
         let watchers: Vec<Arc<Watcher>> = self.watchers.lock().iter().filter_map(Weak::upgrade).collect();

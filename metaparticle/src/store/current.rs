@@ -7,7 +7,8 @@ use super::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::KeyFor;
 use crate::persistent::Persistent;
-use crate::sync::RwLock;
+use crate::sync::thread_local;
+use crate::sync::unscheduled::RwLock;
 use crate::transaction::{TransactionOptions, run};
 
 static DEFAULT: RwLock<Option<Store>> = RwLock::new(None);

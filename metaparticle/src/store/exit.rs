@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use super::Inner;
 use crate::engine::{Answer, Stamp};
-use crate::sync::block_on;
+use crate::sync::{block_on, thread_local};
 
 thread_local! {
     static UNFLUSHED: RefCell<Unflushed> = const { RefCell::new(Unflushed(Vec::new())) };

@@ -1,6 +1,7 @@
 //! Counters of what a store has done.
 
-use crate::sync::{AtomicU64, Ordering, Padded};
+use crate::sync::unscheduled::AtomicU64;
+use crate::sync::{Ordering, Padded, thread_local};
 
 /// What has happened since a store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

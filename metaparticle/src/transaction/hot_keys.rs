@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::clock::Clock;
 use crate::engine::RecordKey;
 use crate::planted::{Bug, planted};
+use crate::random::HashState;
 use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
 
 const SHARDS: usize = 16;
@@ -48,12 +48,12 @@ struct Ticket {
 
 type Delay = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-type Queues = HashMap<RecordKey, Queue, RandomState>;
+type Queues = HashMap<RecordKey, Queue, HashState>;
 
 /// All queues of a store.
 pub(crate) struct HotKeys {
     shards: [Mutex<Queues>; SHARDS],
-    hasher: RandomState,
+    hasher: HashState,
     /// How many tickets there are, so that nobody looks for queues when there are none.
     tickets: AtomicU64,
     clock: Arc<dyn Clock>,
@@ -61,7 +61,7 @@ pub(crate) struct HotKeys {
 
 impl HotKeys {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { shards: Default::default(), hasher: RandomState::default(), tickets: AtomicU64::new(0), clock }
+        Self { shards: Default::default(), hasher: HashState::default(), tickets: AtomicU64::new(0), clock }
     }
 
     fn shard(&self, key: &RecordKey) -> &Mutex<Queues> {

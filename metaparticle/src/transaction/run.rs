@@ -18,6 +18,7 @@ use super::wait::{Wait, late_after_wait};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::store::Store;
+use crate::sync::thread_local;
 
 /// Which part of its timeout a transaction waits for its turn at most. Without a bound, one slow body would hold up everybody
 /// who only touches the same object.

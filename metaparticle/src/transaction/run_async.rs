@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::planted::{Bug, planted};
 use crate::random;
 use crate::store::{Store, unconfirmed_commit};
+use crate::sync::Delay;
 
 /// Runs `body` as a transaction of `store`, without blocking the thread.
 pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
@@ -355,7 +356,7 @@ pub(super) async fn within<T>(clock: &dyn Clock, patience: Duration, future: imp
         if let Poll::Ready(value) = future.as_mut().poll(context) {
             return Poll::Ready(Some(value));
         }
-        let delay = pin!(delay.get_or_insert_with(|| futures_timer::Delay::new(patience)));
+        let delay = pin!(delay.get_or_insert_with(|| Delay::new(patience)));
         let over = clock.now() >= deadline || delay.poll(context).is_ready();
         if over { Poll::Ready(None) } else { Poll::Pending }
     })

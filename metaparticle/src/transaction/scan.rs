@@ -13,9 +13,10 @@ use crate::key::{ObjectKey, found_key};
 use crate::object::Ref;
 use crate::persistent::Persistent;
 use crate::schema::TypeInfo;
+use crate::sync::limit;
 
 /// How many records are asked of the engine at once.
-const PAGE: usize = 256;
+const PAGE: usize = limit(256, 2);
 
 /// The keys in a range; see [`Tx::keys`].
 pub struct Keys<'tx, T> {

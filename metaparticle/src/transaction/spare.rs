@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::attempt::{Current, Slot};
 use crate::engine::{RecordKey, Version};
+use crate::sync::thread_local;
 
 /// Room for more objects than this is not kept.
 const KEPT: usize = 64;

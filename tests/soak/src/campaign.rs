@@ -14,7 +14,7 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 /// One kind of trouble, made again and again.
 pub(crate) trait Campaign {
     const NAME: &'static str;
-    /// Those that it can be run on.
+    /// Those that it can be run on; on the first, where nothing else is asked for.
     const ENGINES: &'static [Engine];
     /// How many rounds there are, where nothing else is asked for.
     const ROUNDS: u64;
@@ -37,8 +37,8 @@ pub(crate) trait Campaign {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Settings {
     /// The engine under test.
-    #[arg(long, default_value_t = Engine::Sled)]
-    pub(crate) engine: Engine,
+    #[arg(long)]
+    engine: Option<Engine>,
     /// How many rounds.
     #[arg(long, conflicts_with = "minutes")]
     rounds: Option<u64>,
@@ -117,17 +117,20 @@ pub(crate) struct Run {
 impl Run {
     /// The number of the next round, from 0; `None` when all are over.
     pub(crate) fn next_round(&mut self) -> Option<u64> {
-        let (position, is_over) = match self.length {
-            Length::Rounds(rounds) => (self.round, self.round >= rounds),
-            Length::Time(time) => (self.start.elapsed().as_secs(), self.start.elapsed() >= time),
+        let round = self.round;
+        (self.next_rounds(1) > 0).then_some(round)
+    }
+
+    /// How many rounds are to be made next, if they are made `most` at a time; 0 when all are over.
+    pub(crate) fn next_rounds(&mut self, most: u64) -> u64 {
+        let (position, next) = match self.length {
+            Length::Rounds(rounds) => (self.round, most.min(rounds - self.round)),
+            Length::Time(time) => (self.start.elapsed().as_secs(), if self.start.elapsed() < time { most } else { 0 }),
         };
         self.progress.set(position, &self.figures);
-        if is_over {
-            return None;
-        }
-        self.round += 1;
-        self.figures.add("rounds", 1);
-        Some(self.round - 1)
+        self.round += next;
+        self.figures.add("rounds", next);
+        next
     }
 
     /// Shows how far something else than rounds has come.
@@ -148,10 +151,11 @@ impl Run {
 /// Runs a campaign, and says what has become of it.
 pub(crate) fn run<C: Campaign>(campaign: &C) -> ExitCode {
     let &Settings { engine, seed, .. } = campaign.settings();
+    let engine = engine.unwrap_or(C::ENGINES[0]);
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     let title = format!("campaign={} engine={engine} seed={seed}", C::NAME);
     println!("{title}");
-    let (mut run, temporary) = match start(campaign, seed) {
+    let (mut run, temporary) = match start(campaign, engine, seed) {
         Ok(started) => started,
         Err(failure) => {
             println!("{failure}");
@@ -164,7 +168,7 @@ pub(crate) fn run<C: Campaign>(campaign: &C) -> ExitCode {
     if let Err(failure) = ended {
         println!("{failure}");
         println!("kept: {}", temporary.map_or(folder, tempfile::TempDir::keep).display());
-        println!("again: {}", command(campaign, round, seed));
+        println!("again: {}", command(campaign, engine, round, seed));
         figures.add(failure.figure, 1);
         code = ExitCode::from(if failure.figure == NOT_RUN { 2 } else { 1 });
     }
@@ -173,15 +177,15 @@ pub(crate) fn run<C: Campaign>(campaign: &C) -> ExitCode {
 }
 
 /// What repeats a campaign up to where it came.
-fn command<C: Campaign>(campaign: &C, rounds: u64, seed: u64) -> String {
-    let (name, engine, options) = (C::NAME, campaign.settings().engine, campaign.options().join(" "));
+fn command<C: Campaign>(campaign: &C, engine: Engine, rounds: u64, seed: u64) -> String {
+    let (name, options) = (C::NAME, campaign.options().join(" "));
     let command =
         format!("cargo run --release -p metaparticle-soak -- {name} --engine {engine} --rounds {rounds} --seed {seed} {options}");
     command.trim_end().to_owned()
 }
 
-fn start<C: Campaign>(campaign: &C, seed: u64) -> Result<(Run, Option<tempfile::TempDir>)> {
-    let Settings { engine, rounds, minutes, folder, .. } = campaign.settings().clone();
+fn start<C: Campaign>(campaign: &C, engine: Engine, seed: u64) -> Result<(Run, Option<tempfile::TempDir>)> {
+    let Settings { rounds, minutes, folder, .. } = campaign.settings().clone();
     if !C::ENGINES.contains(&engine) {
         return Err(Failure::not_run(format!("{} is not for {engine}", C::NAME)));
     }

@@ -24,6 +24,7 @@ mod planted;
 #[cfg(target_os = "linux")]
 mod power;
 mod progress;
+mod schedule;
 mod serializable;
 #[cfg(target_os = "linux")]
 mod shim;
@@ -59,6 +60,7 @@ enum Command {
     /// Runs transactions on a store that others use too.
     #[command(hide = true)]
     SerializableClient(serializable::Process),
+    Schedule(schedule::Schedule),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
     Writer(crash::Writer),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Model(model) => campaign::run(&model),
         Command::Serializable(serializable) => campaign::run(&serializable),
         Command::SerializableClient(process) => child::end(process.run()),
+        Command::Schedule(schedule) => campaign::run(&schedule),
         Command::Writer(writer) => child::end(writer.run()),
         Command::Verifier(verifier) => child::end(verifier.run()),
     }

@@ -19,30 +19,42 @@ struct Planted {
 const KILL: &[&str] = &["kill", "--rounds", "200", "--calls", "0"];
 const KILL_AT_CALLS: &[&str] = &["kill", "--rounds", "0", "--calls", "300"];
 
+const SCHEDULE: &[&str] = &["schedule", "--rounds", "100000"];
+
 const PLANTED: &[Planted] = &[
     Planted { bug: "AcknowledgeBeforeFlush", campaign: KILL, found_as: &["lost"] },
     Planted { bug: "CountPartAsWhole", campaign: KILL, found_as: &["lost", "torn"] },
     Planted { bug: "FlushWithoutWaiting", campaign: KILL, found_as: &["lost"] },
     Planted { bug: "ForgetOutputGate", campaign: KILL, found_as: &["lost"] },
+    Planted { bug: "ForgetRoom", campaign: SCHEDULE, found_as: &["stuck"] },
+    Planted { bug: "ForgetUndo", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
+    Planted { bug: "ForgetUndo", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "internal"] },
+    Planted { bug: "ForgetUndo", campaign: SCHEDULE, found_as: &["wrong"] },
+    Planted { bug: "ForgetWatchers", campaign: SCHEDULE, found_as: &["stuck"] },
+    Planted { bug: "ForgiveFailedSync", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "KeepConflicting", campaign: SCHEDULE, found_as: &["wrong"] },
+    Planted { bug: "KeepRolledBack", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
+    Planted { bug: "KeepRolledBack", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "garbage", "order"] },
     Planted { bug: "KeepTornEnd", campaign: KILL, found_as: &["unopenable"] },
     Planted { bug: "MarkBeforeJournal", campaign: KILL_AT_CALLS, found_as: &["unopenable"] },
-    Planted { bug: "ReleaseTooEarly", campaign: KILL, found_as: &["lost", "torn", "unopenable"] },
-    Planted { bug: "ReplayTornEntry", campaign: KILL, found_as: &["torn", "unopenable", "unreadable"] },
-    Planted { bug: "SkipJournalSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
-    Planted { bug: "ReplayTornEntry", campaign: &["power", "--rounds", "300", "--mix"], found_as: &["torn", "unopenable"] },
-    Planted { bug: "ReleaseTooEarly", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
-    Planted { bug: "SkipMapSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
-    Planted { bug: "ForgiveFailedSync", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "unopenable"] },
-    Planted { bug: "ForgetUndo", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "internal"] },
-    Planted { bug: "ForgetUndo", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
-    Planted { bug: "KeepRolledBack", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "garbage", "order"] },
-    Planted { bug: "KeepRolledBack", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
     Planted { bug: "ReadStale", campaign: &["serializable", "--engine", "sled"], found_as: &["lost", "internal", "realtime"] },
+    Planted { bug: "RegisterTooLate", campaign: SCHEDULE, found_as: &["stuck"] },
+    Planted { bug: "ReleaseTooEarly", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
+    Planted { bug: "ReleaseTooEarly", campaign: KILL, found_as: &["lost", "torn", "unopenable"] },
+    Planted { bug: "ReplayTornEntry", campaign: &["power", "--rounds", "300", "--mix"], found_as: &["torn", "unopenable"] },
+    Planted { bug: "ReplayTornEntry", campaign: KILL, found_as: &["torn", "unopenable", "unreadable"] },
     Planted { bug: "ReuseVersion", campaign: &["serializable", "--engine", "memory"], found_as: &["broken", "lost"] },
+    Planted { bug: "SkipJournalSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
+    Planted { bug: "SkipMapSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
     Planted { bug: "SkipRangeValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["G2", "broken"] },
+    Planted { bug: "SkipRangeValidation", campaign: SCHEDULE, found_as: &["wrong"] },
     Planted { bug: "SkipReadComparison", campaign: &["serializable", "--engine", "memory"], found_as: &["G-single"] },
     Planted { bug: "SkipValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["lost", "order"] },
+    Planted { bug: "SkipValidation", campaign: SCHEDULE, found_as: &["wrong"] },
     Planted { bug: "ValidateOnlyWrites", campaign: &["serializable", "--engine", "memory"], found_as: &["G2-item", "G-single"] },
+    Planted { bug: "ValidateOnlyWrites", campaign: SCHEDULE, found_as: &["wrong"] },
+    Planted { bug: "WakeNobody", campaign: SCHEDULE, found_as: &["stuck"] },
+    Planted { bug: "WatchTooLate", campaign: SCHEDULE, found_as: &["stuck"] },
 ];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.

@@ -266,7 +266,7 @@ impl Place {
             let said = child.line()?;
             let numbers: Vec<u64> = said.iter().flat_map(|line| line.split(' ')).filter_map(|word| word.parse().ok()).collect();
             let &[reruns, rebases] = &*numbers else {
-                return Err(Failure::new("stuck", format!("a client has ended with {said:?}: {}", child.wait()?)));
+                return Err(Failure::new("stuck", format!("a client has ended with {said:?}: {:?}", child.end()?)));
             };
             run.figures.add("conflicts", reruns);
             run.figures.add("rebased", rebases);

@@ -12,10 +12,10 @@ use super::queue::flusher_ended;
 use crate::engine::{Record, RecordKey};
 use crate::error::Result;
 use crate::planted::{Bug, planted};
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{Condvar, Mutex, limit, thread};
 
 /// What the map is given at once. sled must not have more unsynced than fits well into one of its segments of 512 KiB.
-const PART_BYTES: usize = 256 << 10;
+const PART_BYTES: usize = limit(256 << 10, 100);
 
 /// Changes that the log has and the map does not, merged.
 #[derive(Debug, Default)]
@@ -158,8 +158,11 @@ impl Follower {
             if state.run.is_none() && state.pending.changes.is_empty() {
                 return Ok(state.applied);
             }
-            state.is_due = true;
-            self.inner.changed.notify_all();
+            // If there is nothing, it is busy with the last of it. Asked once more, it would be busy with nothing, and again.
+            if !state.pending.changes.is_empty() {
+                state.is_due = true;
+                self.inner.changed.notify_all();
+            }
             self.inner.changed.wait(&mut state);
         }
     }

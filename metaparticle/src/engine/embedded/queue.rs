@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, thread};
+use crate::planted::{Bug, planted};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, limit, spin_loop, thread, unscheduled};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
 /// commit more, is one group, which the log must take.
-const UNWRITTEN_BYTES: u64 = 3 << 20;
+const UNWRITTEN_BYTES: u64 = limit(3 << 20, 300);
 /// When so much is unwritten, it is written before its time.
-const GROUP_BYTES: u64 = 2 << 20;
+const GROUP_BYTES: u64 = limit(2 << 20, 200);
 
 /// A little more than a fast disk takes to sync. Waking a thread takes some 20 microseconds, twice for a commit.
 const MOMENT: Duration = Duration::from_micros(150);
@@ -107,6 +108,10 @@ impl CommitQueue {
         if let Some(error) = self.failed.get() {
             return Poll::Ready(Err(error.clone()));
         }
+        if planted(Bug::RegisterTooLate) {
+            drop(state);
+            state = self.state.lock();
+        }
         state.waiting_for_disk.push((number, context.waker().clone()));
         self.await_commit(number);
         Poll::Pending
@@ -172,8 +177,11 @@ impl CommitQueue {
         self.unwritten.store(0, Ordering::Release);
         let mut state = self.state.lock();
         state.since = None;
-        let room = std::mem::take(&mut state.waiting_for_room);
+        let mut room = std::mem::take(&mut state.waiting_for_room);
         drop(state);
+        if planted(Bug::ForgetRoom) {
+            room.clear();
+        }
         room.into_iter().for_each(Waker::wake);
     }
 
@@ -214,14 +222,14 @@ fn spin_until(is_so: impl Fn() -> bool) -> bool {
         if start.elapsed() > MOMENT {
             return false;
         }
-        std::hint::spin_loop();
+        spin_loop();
     }
     true
 }
 
 /// Whether one can be kept busy with waiting.
 fn has_processors() -> bool {
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    static PROCESSORS: unscheduled::OnceLock<usize> = unscheduled::OnceLock::new();
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, Into::into)) > 1
 }
 
