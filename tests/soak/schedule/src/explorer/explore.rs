@@ -4,20 +4,20 @@ use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::Failed;
 use super::place::{COMMITS, REBASES, RERUNS};
-use super::recorder::{Choices, Recorder};
+use super::recorder::{Choices, Recorder, Steps};
 use super::scenarios::{Scenario, named};
 
 /// So many executions are given to one scheduler. PCT learns from the first how many steps there are.
 const BATCH: u64 = 250;
 /// Everybody has finished after so many steps, however badly they are scheduled.
-const STEPS: usize = 50_000;
+const STEPS: usize = 20_000;
 /// How many threads PCT takes the turn from, at most.
 const DEPTH: usize = 3;
 /// How often each scenario is tried to be repeated.
@@ -34,14 +34,14 @@ thread_local! {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
     executions: u64,
-    steps: u64,
+    steps: Steps,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (commits, reruns, rebases) = (count(&COMMITS), count(&RERUNS), count(&REBASES));
-        write!(f, "executions={} steps={} ", self.executions, self.steps)?;
+        write!(f, "executions={} steps={} longest={} ", self.executions, self.steps.all, self.steps.most)?;
         write!(f, "acknowledged={commits} conflicts={reruns} rebases={rebases}")
     }
 }
@@ -75,12 +75,12 @@ pub(crate) fn explore(scenarios: &[Scenario], executions: u64, seed: u64) -> Res
         let executions = BATCH.min(executions - start);
         Batch { scenario, order, seed: random.u64(..), executions }
     });
-    let (plan, is_wrong, steps) = (Mutex::new(plan), AtomicBool::new(false), AtomicU64::new(0));
-    let next = || plan.lock().unwrap_or_else(PoisonError::into_inner).next().filter(|_| !is_wrong.load(Ordering::Relaxed));
+    let (plan, is_wrong, steps) = (Mutex::new(plan), AtomicBool::new(false), Mutex::new(Steps::default()));
+    let next = || lock(&plan).next().filter(|_| !is_wrong.load(Ordering::Relaxed));
     let work = || -> Result<(), Wrong> {
         while let Some(batch) = next() {
             let taken = batch.execute().inspect_err(|_| is_wrong.store(true, Ordering::Relaxed))?;
-            steps.fetch_add(taken, Ordering::Relaxed);
+            lock(&steps).add(taken);
         }
         Ok(())
     };
@@ -89,7 +89,12 @@ pub(crate) fn explore(scenarios: &[Scenario], executions: u64, seed: u64) -> Res
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("panics of scenarios are caught"))
     })?;
-    Ok(Figures { executions, steps: steps.into_inner() })
+    let steps = *lock(&steps);
+    Ok(Figures { executions, steps })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What one scheduler executes.
@@ -109,8 +114,7 @@ enum Order {
 }
 
 impl Batch {
-    /// How many steps it took.
-    fn execute(self) -> Result<u64, Wrong> {
+    fn execute(self) -> Result<Steps, Wrong> {
         let Self { scenario, order, seed, executions } = self;
         match order {
             Order::Random => execute(scenario, RandomScheduler::new_from_seed(seed, executions as usize)),
@@ -130,7 +134,7 @@ fn config() -> Config {
     config
 }
 
-fn execute(scenario: Scenario, scheduler: impl Scheduler + 'static) -> Result<u64, Wrong> {
+fn execute(scenario: Scenario, scheduler: impl Scheduler + 'static) -> Result<Steps, Wrong> {
     let recorder = Recorder::new(scheduler);
     let (choices, steps) = (recorder.choices(), recorder.steps());
     PANIC.set(None);
@@ -157,7 +161,7 @@ pub(crate) fn check_repeats(scenarios: &[Scenario]) -> Result<Figures, Wrong> {
     let mut figures = Figures::default();
     for scenario in scenarios {
         let random = RandomScheduler::new_from_seed(0, REPEATED);
-        figures.steps += execute(*scenario, UncontrolledNondeterminismCheckScheduler::new(random))?;
+        figures.steps.add(execute(*scenario, UncontrolledNondeterminismCheckScheduler::new(random))?);
         figures.executions += 2 * REPEATED as u64;
     }
     Ok(figures)

@@ -74,7 +74,21 @@ impl FromStr for Choices {
 pub(crate) struct Recorder<S> {
     scheduler: S,
     choices: Rc<RefCell<Choices>>,
-    steps: Rc<RefCell<u64>>,
+    steps: Rc<RefCell<Steps>>,
+}
+
+/// How many steps executions have taken that are over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Steps {
+    pub(crate) all: u64,
+    /// The longest of them.
+    pub(crate) most: u64,
+}
+
+impl Steps {
+    pub(crate) fn add(&mut self, other: Self) {
+        *self = Self { all: self.all + other.all, most: self.most.max(other.most) };
+    }
 }
 
 impl<S> Recorder<S> {
@@ -87,19 +101,19 @@ impl<S> Recorder<S> {
         self.choices.clone()
     }
 
-    /// Where the number of steps of all executions before the last is found.
-    pub(crate) fn steps(&self) -> Rc<RefCell<u64>> {
+    /// Where the steps are counted.
+    pub(crate) fn steps(&self) -> Rc<RefCell<Steps>> {
         self.steps.clone()
     }
 }
 
 impl<S: Scheduler> Scheduler for Recorder<S> {
     fn new_execution(&mut self) -> Option<Schedule> {
-        let schedule = self.scheduler.new_execution()?;
         let mut choices = self.choices.borrow_mut();
-        *self.steps.borrow_mut() += choices.steps();
-        choices.seed = schedule.seed;
+        self.steps.borrow_mut().add(Steps { all: choices.steps(), most: choices.steps() });
         choices.steps.clear();
+        let schedule = self.scheduler.new_execution()?;
+        choices.seed = schedule.seed;
         Some(schedule)
     }
 

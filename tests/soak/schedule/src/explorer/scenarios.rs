@@ -34,7 +34,7 @@ const SCENARIOS: &[Scenario] = scenarios! {
     waits: lost_wake_up lost_hint lost_turn lost_group;
     disks: early_acknowledgement lost_commit broken_disk full_queue;
     closing: lost_at_closing lost_at_exit;
-    limits: untrue_error;
+    limits: untrue_error trace_of_a_dropped_future;
 };
 
 /// The one with this name, or all.

@@ -41,7 +41,7 @@ fn after_power_cut(disk: &Disk, lucky: bool) -> u64 {
     found
 }
 
-/// What was returned survives a power cut right after: what was written as well as what was read.
+/// What was returned survives a power cut right after: what was written as well as what was read. So does what an effect tells.
 pub(super) fn early_acknowledgement() {
     let disk = disk();
     let place = Place::on_disk(&disk);
@@ -49,9 +49,21 @@ pub(super) fn early_acknowledgement() {
     for writes in [true, true, false] {
         let (user, disk) = (place.user(), disk.clone());
         jobs.push(Box::new(move || {
-            let returned = if writes { user.run(count) } else { user.read(counts) };
+            let told = Arc::new(AtomicU64::new(0));
+            let returned = match writes {
+                true => user.run(|tx| {
+                    let (count, told) = (count(tx)?, told.clone());
+                    tx.after_commit(move || {
+                        told.fetch_add(count, Ordering::Relaxed);
+                    });
+                    Ok(count)
+                }),
+                false => user.read(counts),
+            };
             let found = after_power_cut(&disk, false);
             assert!(found >= returned, "{returned} was returned, and {found} is there after a power cut");
+            let told = told.load(Ordering::Relaxed);
+            assert_eq!(told, if writes { returned } else { 0 }, "an effect was not called once");
         }));
     }
     together(jobs);
@@ -104,7 +116,16 @@ pub(super) fn broken_disk() {
             }
         }) as Job<u64>
     });
-    let acknowledged = together(jobs).into_iter().max().unwrap_or(0);
+    let (user, watches) = (place.user(), below(2) == 0);
+    let watch = Box::new(move || {
+        // It goes on until there is an error, and does not wait for ever then.
+        if watches {
+            let error = user.0.watch::<Counter>("a").find_map(|change| change.err()).expect("the disk is broken");
+            assert!(error.to_string().contains("the disk is broken"), "{error}");
+        }
+        0_u64
+    }) as Job<u64>;
+    let acknowledged = together(jobs.into_iter().chain([watch])).into_iter().max().unwrap_or(0);
     let error = place.transaction(counts).expect_err("the disk is broken");
     assert!(error.to_string().contains("the disk is broken"), "{error}");
     drop(place);

@@ -3,6 +3,7 @@
 use metaparticle::{Result, Tx, persistent};
 
 use super::{Job, together};
+use crate::explorer::network::Network;
 use crate::explorer::place::{Place, User, below};
 
 #[persistent(key = u64)]
@@ -98,11 +99,17 @@ struct First {
     right: String,
 }
 
-/// A type that several threads use for the first time is stored as one.
+/// A type that several threads, or processes, use for the first time is stored as one.
 pub(super) fn first_use() {
     let place = Place::any();
-    let jobs = ["a", "b", "a"].map(|key| {
-        let user = place.user();
+    let network = Network::new();
+    let processes = match below(3) {
+        0 => [Place::on_network(&network), Place::on_network(&network)].map(|process| process.user()),
+        _ => [place.user(), place.user()],
+    };
+    let place = processes[1].clone();
+    let jobs = [("a", 0), ("b", 1), ("a", 1)].map(|(key, process)| {
+        let user = processes[process].clone();
         Box::new(move || {
             user.run(|tx| {
                 let mut first = tx.get_mut::<First>(key)?;
