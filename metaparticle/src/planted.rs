@@ -24,8 +24,6 @@ pub(crate) enum Bug {
     KeepConflicting,
     /// An object that a transaction has changed is kept as what the store has, also if the transaction is rolled back.
     KeepRolledBack,
-    /// An entry of the journal that was torn stays behind its end.
-    KeepTornEnd,
     /// Whoever gives up waiting for a turn keeps the place in the queue.
     LeakTicket,
     /// A new store's mark says that it has a journal before it has one.
@@ -40,6 +38,8 @@ pub(crate) enum Bug {
     RegisterTooLate,
     /// Segments of the journal are used again before the map has what is in them.
     ReleaseTooEarly,
+    /// A segment of the journal has its new header while it has its old name.
+    RenewUnderOldName,
     /// The journal's last entry counts as whole, however much of it is there.
     ReplayTornEntry,
     /// A commit whose answer was lost is sent again as another commit.

@@ -27,20 +27,29 @@ pub(crate) struct Child {
     is_over: bool,
 }
 
-/// Where a child is killed. Its system calls have numbers, from 1.
+/// Where a child is killed: at a system call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Call {
-    /// As it begins this one.
-    Number(u64),
-    /// In the middle of a large write, when this part of it is done: of the first one, from this call on.
-    Writing(u64, f64),
+pub(crate) struct Call {
+    /// This one or the first one behind it that is of the kind, counted from 1.
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Any call, as it begins.
+    Any,
+    /// As it gives a file another name, before it has it.
+    Renaming,
+    /// In the middle of a large write, when this part of it is done.
+    Writing(f64),
 }
 
 /// How a child has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Killed,
-    /// In the middle of a write.
+    KilledRenaming,
     KilledWriting,
     /// By itself, with success.
     Done,

@@ -16,7 +16,7 @@ struct Planted {
 }
 
 /// `kill` without its second half, and with it alone.
-const KILL: &[&str] = &["kill", "--rounds", "200", "--calls", "0"];
+const KILL: &[&str] = &["kill", "--rounds", "600", "--calls", "0"];
 const KILL_AT_CALLS: &[&str] = &["kill", "--rounds", "0", "--calls", "300"];
 
 const SCHEDULE: &[&str] = &["schedule", "--rounds", "100000"];
@@ -35,13 +35,13 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "KeepConflicting", campaign: SCHEDULE, found_as: &["wrong"] },
     Planted { bug: "KeepRolledBack", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
     Planted { bug: "KeepRolledBack", campaign: &["serializable", "--engine", "memory"], found_as: &["G1a", "garbage", "order"] },
-    Planted { bug: "KeepTornEnd", campaign: KILL, found_as: &["unopenable"] },
     Planted { bug: "MarkBeforeJournal", campaign: KILL_AT_CALLS, found_as: &["unopenable"] },
     Planted { bug: "ReadStale", campaign: &["serializable", "--engine", "sled"], found_as: &["lost", "internal", "realtime"] },
     Planted { bug: "RegisterTooLate", campaign: SCHEDULE, found_as: &["stuck"] },
     Planted { bug: "ReleaseTooEarly", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
     Planted { bug: "ReleaseTooEarly", campaign: KILL, found_as: &["lost", "torn", "unopenable"] },
     Planted { bug: "ReplayTornEntry", campaign: &["power", "--rounds", "300", "--mix"], found_as: &["torn", "unopenable"] },
+    Planted { bug: "RenewUnderOldName", campaign: KILL, found_as: &["unopenable"] },
     Planted { bug: "ReplayTornEntry", campaign: KILL, found_as: &["torn", "unopenable", "unreadable"] },
     Planted { bug: "ReuseVersion", campaign: &["serializable", "--engine", "memory"], found_as: &["broken", "lost"] },
     Planted { bug: "SkipJournalSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },

@@ -115,3 +115,67 @@ fn check_slots(tx: &Tx, next: &[u64]) -> Result<(), Wrong> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use metaparticle::Durability;
+
+    use super::super::write;
+    use super::*;
+
+    const THREADS: u64 = 3;
+    const NUMBERS: u64 = 50;
+
+    /// What is wrong with a store after its threads have written so many numbers, and `change` was made.
+    fn wrong_after(change: impl Fn(&Tx) -> Result<()>) -> Option<&'static str> {
+        let store = Store::open("memory:").expect("opens");
+        for number in 0..NUMBERS {
+            for thread in 0..THREADS {
+                assert_eq!(write(&store, thread, THREADS, Durability::Immediate).expect("writes"), number);
+            }
+        }
+        store.transaction(|tx| change(tx)).expect("changes");
+        verify(&store, &[NUMBERS..=NUMBERS, NUMBERS - 1..=NUMBERS, NUMBERS..=NUMBERS + 1]).err().map(|wrong| wrong.kind)
+    }
+
+    #[test]
+    fn what_was_written_is_right() {
+        assert_eq!(wrong_after(|_| Ok(())), None);
+    }
+
+    #[test]
+    fn what_is_missing_or_has_changed_is_noticed() {
+        let last = NUMBERS - 1;
+        let torn = Some("torn");
+        assert_eq!(wrong_after(|tx| tx.remove::<Part>((1, last, 2)).map(drop)), torn, "a part is gone");
+        assert_eq!(wrong_after(|tx| tx.insert((1, last, 2), Part { payload: part(1, last, 1) })), torn, "another part");
+        assert_eq!(wrong_after(|tx| tx.insert((1, 0, 0), Part { payload: part(1, 0, 0) })), torn, "a part is back");
+        assert_eq!(wrong_after(|tx| tx.remove::<Slot>((2, last % SLOTS)).map(drop)), torn, "a slot is gone");
+        let old = last - SLOTS;
+        let put_back = |tx: &Tx| tx.insert((2, old % SLOTS), Slot { number: old, payload: slot(2, old) });
+        assert_eq!(wrong_after(put_back), torn, "a slot is as it was");
+        let count = |tx: &Tx| {
+            tx.get_mut::<Total>(())?.set_count(1);
+            Ok(())
+        };
+        assert_eq!(wrong_after(count), torn, "the total is wrong");
+        let see = |tx: &Tx| {
+            tx.get_mut::<Progress>(0)?.set_seen(NUMBERS + 1);
+            Ok(())
+        };
+        assert_eq!(wrong_after(see), torn, "a thread was seen further than it is");
+        assert_eq!(wrong_after(|tx| tx.insert(THREADS, Progress { next: 0, seen: 0 })), Some("invented"), "another thread");
+    }
+
+    #[test]
+    fn a_number_too_few_is_lost_and_one_too_many_is_invented() {
+        for (numbers, kind) in [(0, "lost"), (2, "invented")] {
+            let store = Store::open("memory:").expect("opens");
+            for _ in 0..numbers {
+                write(&store, 0, 1, Durability::Immediate).expect("writes");
+            }
+            let wrong = verify(&store, &[1..=1]).expect_err("it is wrong");
+            assert_eq!(wrong.kind, kind);
+        }
+    }
+}

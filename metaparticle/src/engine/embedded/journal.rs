@@ -17,7 +17,6 @@ use self::recovery::End;
 use self::segment::{HEADER_BYTES, Layout, Segment};
 use super::map::{Group, Log};
 use crate::error::{Error, ErrorKind, Result};
-use crate::planted::{Bug, planted};
 
 /// Much more than a group, so that switches are rare, and little enough to be made while committers wait.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -75,9 +74,7 @@ impl Journal {
         let mut segments = layout.open()?;
         // Read twice, so that nothing is replayed of a journal that turns out to be damaged.
         let end = recovery::verify(&layout, &mut segments, after)?;
-        if !planted(Bug::KeepTornEnd) {
-            cut_torn(&layout, &mut segments, end)?;
-        }
+        cut_torn(&layout, &mut segments, end)?;
         let mut unreleased = VecDeque::new();
         recovery::replay(&layout, &mut segments[..=end.segment], after, &mut |group, bytes| {
             note(&mut unreleased, &layout, group.last_commit, bytes);

@@ -1,5 +1,9 @@
 //! Kills a child at one of its system calls. They are counted for all of its threads together, from where it says that it begins.
 
+#[cfg_attr(target_arch = "x86_64", path = "traced/registers.rs")]
+#[cfg_attr(not(target_arch = "x86_64"), path = "traced/unknown.rs")]
+mod registers;
+
 use std::collections::HashSet;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 
@@ -8,8 +12,12 @@ use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{Call, End, PATIENCE, stuck};
+use self::registers::{cut_write, is_rename};
+use super::{Call, End, Kind, PATIENCE, stuck};
 use crate::campaign::{Failure, Result};
+
+/// If there is no call of the wanted kind among so many, any will do.
+const SEARCHED: u64 = 20_000;
 
 pub(super) const ARGUMENT: &str = "--traced";
 
@@ -99,12 +107,13 @@ impl Tracer {
         } else {
             self.inside.insert(thread);
             self.calls += 1;
-            match self.call {
-                Call::Number(number) if self.calls == number => return self.kill(End::Killed),
-                Call::Writing(from, part) if self.calls >= from && self.writing.is_none() && cut_write(thread, part)? => {
-                    self.writing = Some(thread);
+            if self.writing.is_none() && self.calls >= self.call.number {
+                match self.call.kind {
+                    Kind::Writing(part) if cut_write(thread, part)? => self.writing = Some(thread),
+                    Kind::Renaming if is_rename(thread)? => return self.kill(End::KilledRenaming),
+                    Kind::Writing(_) | Kind::Renaming if self.calls < self.call.number + SEARCHED => {}
+                    _ => return self.kill(End::Killed),
                 }
-                _ => {}
             }
         }
         go_on(thread, None)
@@ -123,27 +132,4 @@ fn go_on(thread: Pid, signal: Option<Signal>) -> Result<()> {
         Err(nix::errno::Errno::ESRCH) => Ok(()),
         went_on => Ok(went_on?),
     }
-}
-
-/// Has a write that is about to begin write a part of its bytes only; whether it is one that a kill can cut: of more than a page,
-/// since that is written page by page.
-#[cfg(target_arch = "x86_64")]
-fn cut_write(thread: Pid, part: f64) -> Result<bool> {
-    const PAGE: u64 = 4096;
-    /// `write` and `pwrite64`.
-    const WRITES: [u64; 2] = [1, 18];
-    let mut registers = ptrace::getregs(thread)?;
-    if !WRITES.contains(&registers.orig_rax) || registers.rdx <= PAGE {
-        return Ok(false);
-    }
-    let pages = (registers.rdx - 1) / PAGE;
-    registers.rdx = PAGE * ((pages as f64 * part) as u64).clamp(1, pages);
-    ptrace::setregs(thread, registers)?;
-    Ok(true)
-}
-
-/// Where the arguments of a system call are is not known here.
-#[cfg(not(target_arch = "x86_64"))]
-fn cut_write(_: Pid, _: f64) -> Result<bool> {
-    Ok(false)
 }

@@ -33,7 +33,7 @@ impl fmt::Display for Mode {
 /// At every number that is a multiple of it, an eventual writer flushes the store.
 const FLUSHED: u64 = 64;
 /// At every number that is a multiple of it, the next thread is looked at.
-const LOOKING: u64 = 5;
+const LOOKING: u64 = 2;
 
 /// Writes numbers with several threads, for ever.
 #[derive(Debug, clap::Args)]

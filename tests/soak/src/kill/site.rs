@@ -80,7 +80,7 @@ impl Site {
         self.verified(run, end, &lines)?;
         match end {
             End::Done => Ok(()),
-            End::Killed | End::KilledWriting => Err(Failure::not_run("somebody else has killed the verifier")),
+            _ => Err(Failure::not_run("somebody else has killed the verifier")),
         }
     }
 
@@ -112,6 +112,7 @@ impl Site {
 
     /// A process has ended that has said these lines.
     fn ended(&mut self, run: &mut Run, end: End, lines: &[String]) -> Result<()> {
+        run.figures.add("killed_renaming", u64::from(end == End::KilledRenaming));
         run.figures.add("killed_writing", u64::from(end == End::KilledWriting));
         self.note(format_args!(
             "it has ended as {end:?}, and has said {} lines, the last `{}`",

@@ -109,7 +109,10 @@ impl Layout {
     }
 
     /// Uses a segment again, under another number. What it holds is gone for the journal before it is overwritten.
-    pub(super) fn renew(&self, segment: Segment, number: u64) -> Result<Segment> {
+    pub(super) fn renew(&self, mut segment: Segment, number: u64) -> Result<Segment> {
+        if planted(Bug::RenewUnderOldName) {
+            segment.write(0, &self.header(number))?;
+        }
         let renamed = fs::rename(&segment.path, self.folder.join(NAMELESS));
         renamed.map_err(|error| io_error(&segment.path, "it cannot be renamed", error))?;
         self.sync_names()?;
