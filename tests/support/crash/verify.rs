@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     const THREADS: u64 = 3;
-    const NUMBERS: u64 = 50;
+    const NUMBERS: u64 = 35;
 
     /// What is wrong with a store after its threads have written so many numbers, and `change` was made.
     fn wrong_after(change: impl Fn(&Tx) -> Result<()>) -> Option<&'static str> {
