@@ -1,7 +1,8 @@
 //! A transaction ends: with its result, or with an error that names what stood in its way.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use metaparticle::{Clock, ErrorKind, ManualClock, Result, Store, Tx, transactional};
 use metaparticle_tests::{TestStore, on_every_engine};
@@ -14,6 +15,7 @@ on_every_engine! {
     a_body_that_takes_too_long_is_not_committed
     a_slow_engine_call_is_not_begun_after_the_deadline
     a_slow_body_does_not_hold_up_everybody_for_ever
+    a_slow_body_is_not_overtaken_for_ever
     a_key_that_is_too_long_is_refused_by_name
 }
 
@@ -109,6 +111,45 @@ fn a_slow_body_does_not_hold_up_everybody_for_ever(engine: &str) {
     });
     assert_eq!(attempts.expect("commits"), 3);
     assert_eq!(store.run(|| count("n")).expect("counts"), 3);
+}
+
+/// Others who are faster wait for its turn too, on threads and in futures.
+fn a_slow_body_is_not_overtaken_for_ever(engine: &str) {
+    const OTHERS: u64 = 4;
+    let add = |tx: &Tx| {
+        tx.get_mut::<Counter>("n")?.n += 1;
+        metaparticle::Ok(())
+    };
+    for in_futures in [false, true] {
+        let store = TestStore::new(engine);
+        let (added, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let attempts = std::thread::scope(|scope| {
+            for _ in 0..OTHERS {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let done =
+                            if in_futures { pollster::block_on(store.transaction_async(add)) } else { store.transaction(add) };
+                        done.expect("adds");
+                        added.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            let slow = store.transaction(|tx: &Tx| {
+                tx.get_mut::<Counter>("n")?.n += 1;
+                // It ends when others have been faster, and that is not all that had been done before it has begun; or when they wait.
+                let (begin, before) = (Instant::now(), added.load(Ordering::Relaxed));
+                while added.load(Ordering::Relaxed) <= before + OTHERS && begin.elapsed() < Duration::from_millis(200) {
+                    std::thread::yield_now();
+                }
+                metaparticle::Ok(tx.attempt())
+            });
+            is_over.store(true, Ordering::Relaxed);
+            slow
+        });
+        let attempts = attempts.expect("its turn comes");
+        assert!(attempts < 30, "{attempts} attempts, others in futures: {in_futures}");
+        assert_eq!(store.run(|| count("n")).expect("counts"), added.into_inner() + 1);
+    }
 }
 
 fn a_key_that_is_too_long_is_refused_by_name(engine: &str) {

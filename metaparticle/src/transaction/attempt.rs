@@ -7,7 +7,7 @@ use super::fixed::Fixed;
 use super::group::Gate;
 use super::hot_keys::{HotList, Turn};
 use super::keys::Keys;
-use super::log::{Log, suspended};
+use super::log::{Call, Log, suspended};
 use super::places::Places;
 use super::spare::Room;
 use super::wait::waiting;
@@ -68,6 +68,9 @@ pub(super) enum Doom {
     /// Its body waits for a condition.
     Waits,
 }
+
+/// The last attempt that is begun at once because a group has failed.
+const AT_ONCE: u32 = 8;
 
 /// What was found changed.
 #[derive(Clone, Debug)]
@@ -275,17 +278,18 @@ impl Attempt {
         let read = missing.keys();
         let reply = match &self.log {
             Some(log) => {
-                let reply = log.read(&self.store, read);
+                let reply = match self.hot_keys_of(read) {
+                    // The future queues, and then reads.
+                    hot if log.is_empty() && !hot.is_empty() => Err(log.suspend(Call::Read(read.to_vec()))),
+                    _ => log.read(&self.store, read),
+                };
                 self.state.borrow_mut().gate = log.gate();
                 reply
             }
-            None => match self.read_from_group(read) {
-                Some(reply) => Ok(reply),
-                None => {
-                    self.queue_for_hot_keys(read);
-                    self.read_now(read)
-                }
-            },
+            None => {
+                self.queue_for_hot_keys(read);
+                self.read_from_group(read).map_or_else(|| self.read_now(read), Ok)
+            }
         };
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
         self.check_differs(&reply.differs)?;
@@ -363,21 +367,21 @@ impl Attempt {
         }
     }
 
-    /// Where others already queue, a first attempt would only get in their way.
+    /// Those of `keys` that others already queue for, if they are read first and without a turn: an attempt that goes on would
+    /// only get in their way.
+    fn hot_keys_of(&self, keys: &[RecordKey]) -> HotList {
+        let state = self.state.borrow();
+        if !state.slots.is_empty() || state.turn.is_some() {
+            return HotList::new();
+        }
+        keys.iter().filter(|key| self.store.hot_keys().is_hot(key)).cloned().collect()
+    }
+
     fn queue_for_hot_keys(&self, keys: &[RecordKey]) {
-        let first = {
-            let state = self.state.borrow();
-            state.slots.is_empty() && state.turn.is_none()
-        };
-        let queues = self.store.hot_keys();
-        if !first {
-            return;
+        let hot = self.hot_keys_of(keys);
+        if !hot.is_empty() {
+            self.state.borrow_mut().turn = self.store.hot_keys().acquire(hot, self.fixed.courtesy);
         }
-        let hot: HotList = keys.iter().filter(|key| queues.is_hot(key)).cloned().collect();
-        if hot.is_empty() {
-            return;
-        }
-        self.state.borrow_mut().turn = queues.acquire(hot, self.fixed.courtesy);
     }
 
     /// Encodes without holding the state: serde code of the user's runs in it.
@@ -455,6 +459,15 @@ impl Attempt {
 }
 
 impl Conflict {
+    /// What it means for attempt number `next`: whoever has lost so often queues like everybody else. Others may be faster each
+    /// time.
+    pub(super) fn limited(mut self, next: u32) -> Self {
+        if next > AT_ONCE {
+            (self.at_once, self.fresh) = (false, None);
+        }
+        self
+    }
+
     pub(super) fn of_group(self, fresh: Option<Fresh>) -> Self {
         Self { at_once: true, fresh: fresh.map(Box::new), ..self }
     }

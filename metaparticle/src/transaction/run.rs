@@ -126,7 +126,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// Waits before attempt `number`: a random time, and for the turn on what others are changing too.
-    fn prepare(&mut self, number: u32, mut conflict: Conflict) -> Result<(Option<Turn>, Option<Fresh>)> {
+    fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<(Option<Turn>, Option<Fresh>)> {
+        let mut conflict = conflict.limited(number);
         let (at_once, fresh) = (conflict.at_once, conflict.fresh.take().map(|fresh| *fresh));
         let wait = self.wait_before(number, conflict)?;
         if !wait.is_zero() {

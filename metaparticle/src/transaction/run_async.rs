@@ -41,7 +41,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
         // One attempt may be begun in several places, which are to agree.
         transaction.fixed.now = Some(transaction.fixed.now(store.clock()));
         let attempt = AsyncAttempt { store: &store, fixed: transaction.fixed, number };
-        let mut conflict = match attempt.run(turn.take(), fresh.take(), &mut known, &body).await {
+        let conflict = match attempt.run(turn.take(), fresh.take(), &mut known, &body).await {
             Next::Return(out) => return out,
             Next::Fail(error) => return Out::from_error(transaction.explain(error, number)),
             Next::RunAgain(conflict) => conflict,
@@ -56,6 +56,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
             }
         };
         number += 1;
+        let mut conflict = conflict.limited(number);
         fresh = conflict.fresh.take().map(|fresh| *fresh);
         let at_once = conflict.at_once;
         let pause = match transaction.wait_before(number, conflict) {
@@ -125,6 +126,10 @@ impl AsyncAttempt<'_> {
             if log.is_empty() {
                 turn = self.queue(turn, &call).await;
                 if let Call::Read(keys) = &mut call {
+                    // Whoever had the turn before has mostly left it there.
+                    if log.read_from_group(self.store, keys) {
+                        continue;
+                    }
                     first.clone_from(keys);
                     let usual = self.store.habits().guess(self.fixed.name);
                     keys.extend(usual.into_iter().filter(|key| !first.contains(key)));

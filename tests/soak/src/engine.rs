@@ -15,6 +15,11 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    /// Whether it keeps stores on a server.
+    pub(crate) fn is_server(self) -> bool {
+        matches!(self, Self::Etcd | Self::Mysql | Self::Postgres | Self::Redis)
+    }
+
     /// The URL of the store in `folder`, for engines that keep it in one.
     pub(crate) fn url_in(self, folder: &Path) -> String {
         format!("{self}:{}", folder.display())

@@ -18,15 +18,15 @@ use crate::engine::Engine;
 
 /// A round is so long.
 const ROUND: Duration = Duration::from_secs(1);
-/// On each shape.
-const THREADS: usize = 16;
-const TASKS: usize = 48;
+/// Threads and tasks on each shape.
+const WORKERS: [usize; 2] = [16, 48];
 /// What the store may keep at hand: much less than there is.
 const CACHE_BYTES: u64 = 8 << 20;
-/// How much memory there may be at most, in KiB, but for what an engine in memory keeps.
-const MEMORY: u64 = 200 << 10;
+/// How much memory there may be at most, in KiB, but for what an engine in memory keeps: beside the cache, an engine in a folder has up
+/// to 64 MiB of records that only the journal has, with the objects that were made of them, and what its library keeps.
+const MEMORY: u64 = 400 << 10;
 /// How many attempts there may be to each commit of a shape.
-const ATTEMPTS: u64 = 4;
+const ATTEMPTS: u64 = 2;
 /// What has ended may take so long to go.
 const LEAVING: Duration = Duration::from_secs(20);
 
@@ -62,8 +62,10 @@ impl Campaign for Load {
         let shapes = if self.shape.is_empty() { &Shape::ALL[..] } else { &self.shape };
         let before = warm_up(run)?;
         let (store, runtime) = (open(&new_url(run, "store")?)?, runtime()?);
-        shapes::prepare(&store, shapes)?;
-        let hall = Hall::open(shapes, THREADS, TASKS);
+        // Together much more than is kept at hand; a server keeps nothing here.
+        let items = if run.engine.is_server() { 5_000 } else { 100_000 };
+        shapes::prepare(&store, shapes, items)?;
+        let hall = Hall::open(shapes, WORKERS, items);
         hall.begin(&store, &runtime, &mut run.random)?;
         run.figures.add("workers", hall.workers.len() as u64);
         let (worked, memory) = watch(run, &hall);
@@ -72,7 +74,7 @@ impl Campaign for Load {
         }
         memory.tell(&mut run.figures);
         worked?;
-        hall.tally.compare(&store)?;
+        hall.tally.compare(&store, items)?;
         let after = leave(runtime, store, before)?;
         run.figures.add("threads", after.threads);
         run.figures.add("files", after.files);
@@ -94,8 +96,8 @@ impl Campaign for Load {
 fn warm_up(run: &mut Run) -> Result<Taken> {
     let (store, runtime) = (open(&new_url(run, "other")?)?, runtime()?);
     let shapes = [Shape::Hot, Shape::Slow];
-    shapes::prepare(&store, &shapes)?;
-    let hall = Hall::open(&shapes, 2, 2);
+    shapes::prepare(&store, &shapes, 0)?;
+    let hall = Hall::open(&shapes, [2, 2], 0);
     hall.begin(&store, &runtime, &mut run.random)?;
     std::thread::sleep(ROUND);
     hall.close()?;

@@ -23,8 +23,8 @@ impl Taken {
     }
 }
 
-/// By how much memory may grow between the second quarter of the time and the last one, in KiB.
-const GROWTH: u64 = 16 << 10;
+/// By how much memory may grow between the second quarter of the time and the last one, in KiB: less than what comes and goes.
+const GROWTH: u64 = 64 << 10;
 
 /// The memory in use, in KiB, from time to time.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ mod tests {
     fn memory_is_bounded_and_does_not_grow() {
         let memory = |samples: &[u64]| Memory(samples.to_vec()).check(200_000);
         assert!(memory(&[10_000, 100_000, 100_000, 101_000]).is_ok(), "the first quarter does not count");
-        assert!(memory(&[100_000, 10_000, 10_000, 100_000]).is_err());
+        assert!(memory(&[100_000, 10_000, 10_000, 150_000]).is_err());
         assert!(memory(&[1, 1, 300_000, 1]).is_err());
         assert!(memory(&[]).is_ok());
     }

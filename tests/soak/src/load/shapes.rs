@@ -61,13 +61,11 @@ struct Part {
     n: i64,
 }
 
-/// Together much more than is kept at hand.
-const ITEMS: u64 = 100_000;
 /// The bytes of the text in each.
-const ITEM: usize = 1000;
+const ITEM: usize = 2000;
 /// What a huge read set has.
 const PARTS: u64 = 1000;
-const SLOW_KEYS: u64 = 8;
+const SLOW_KEYS: u64 = 4;
 
 /// What one transaction does.
 #[derive(Clone, Copy, Debug)]
@@ -95,14 +93,14 @@ impl From<Error> for Trouble {
 }
 
 impl Job {
-    /// The next one of worker `number`.
-    pub(super) fn random(shape: Shape, number: usize, may_go: bool, random: &mut fastrand::Rng) -> Self {
+    /// The next one of worker `number`, where there are so many items.
+    pub(super) fn random(shape: Shape, number: usize, items: u64, may_go: bool, random: &mut fastrand::Rng) -> Self {
         match shape {
             Shape::Hot => Self::Count { may_go },
-            Shape::Many if random.bool() => Self::Look(random.u64(..ITEMS)),
-            Shape::Many => Self::Touch(random.u64(..ITEMS)),
+            Shape::Many if random.bool() => Self::Look(random.u64(..items)),
+            Shape::Many => Self::Touch(random.u64(..items)),
             Shape::Slow => {
-                let millis = if random.u8(..4) == 0 { random.u64(2..8) } else { 0 };
+                let millis = if random.u8(..4) == 0 { random.u64(2..20) } else { 0 };
                 Self::CountSlowly(random.u64(..SLOW_KEYS), Duration::from_millis(millis))
             }
             Shape::Huge if number.is_multiple_of(4) => Self::Sum,
@@ -179,7 +177,7 @@ impl Tally {
     }
 
     /// Compares it with what is there.
-    pub(super) fn compare(&self, store: &Store) -> Result<()> {
+    pub(super) fn compare(&self, store: &Store, items: u64) -> Result<()> {
         let (hot, slow, sums, parts) = store.transaction(|tx| {
             let count = |key: &str| metaparticle::Ok(tx.get::<Counter>(key)?.n);
             let hot = tx.get::<Counter>("hot")?;
@@ -187,7 +185,7 @@ impl Tally {
             metaparticle::Ok(([hot.n, hot.gone], slow, count("sums")?, sum_of_parts(tx)?))
         })?;
         let mut touched = 0;
-        for first in (0..ITEMS).step_by(STEP as usize) {
+        for first in (0..items).step_by(STEP as usize) {
             touched += store.transaction(|tx| {
                 tx.range::<Item>(first..first + STEP).try_fold(0, |sum, item| metaparticle::Ok(sum + item?.1.n))
             })?;
@@ -210,9 +208,9 @@ impl Tally {
 const STEP: u64 = 500;
 
 /// Makes all objects.
-pub(super) fn prepare(store: &Store, shapes: &[Shape]) -> Result<()> {
+pub(super) fn prepare(store: &Store, shapes: &[Shape], items: u64) -> Result<()> {
     if shapes.contains(&Shape::Many) {
-        for first in (0..ITEMS).step_by(STEP as usize) {
+        for first in (0..items).step_by(STEP as usize) {
             store.transaction(|tx| {
                 (first..first + STEP).try_for_each(|key| tx.insert(key, Item { n: 0, text: "x".repeat(ITEM) }))
             })?;
