@@ -91,7 +91,7 @@ struct Site {
 impl Site {
     fn new(run: &Run, threads: u64) -> Result<Self> {
         let shim = Shim::build(&run.folder)?;
-        let (url, errors) = (run.engine.url_in(&shim.folder().join("store")), run.folder.join("errors"));
+        let (url, errors) = (run.engine.url_in(&shim.folder().join("new/store")), run.folder.join("errors"));
         let history = File::create(run.folder.join("history"))?;
         let mended = run.folder.join("mended");
         let disk = Some(shim::Disk::make(shim.folder())?);
@@ -177,7 +177,7 @@ fn listen(child: &mut Child, ledger: &mut Ledger, run: &mut Run) -> Result<()> {
     }
     match end {
         End::Done => Ok(()),
-        End::Killed | End::KilledWriting => Err(Failure::new("panicked", "a child was ended by a signal")),
+        End::Killed | End::KilledRenaming | End::KilledWriting => Err(Failure::new("panicked", "a child was ended by a signal")),
     }
 }
 

@@ -86,6 +86,10 @@ impl Folder {
             folder.write_mark(fresh.stage, fresh.last_commit)?;
         }
         folder.sync_mark()?;
+        if folder.mark.stage == Stage::BeingMade {
+            // Before anything else is made here: a folder that has that and no mark is somebody else's.
+            sync_path(path).map_err(|error| io_error(path, "the name of its mark cannot be synced", error))?;
+        }
         Ok(folder)
     }
 
@@ -187,9 +191,7 @@ fn make(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
+    make_parent(parent(path))?;
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -197,6 +199,23 @@ fn make(path: &Path) -> io::Result<()> {
         // Another process may have been faster; the lock decides.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
+    }
+}
+
+/// Makes the folder that a store is to be in, such that its name survives a power cut, too.
+fn make_parent(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        make_parent(parent(folder))?;
+        match fs::create_dir(folder) {
+            // Another process may have been faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    // Also if it was there: one that was killed may have made it. Where this process may not even look, it has made nothing.
+    match sync_path(parent(folder)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(run: &mut Run, threads: u64) -> Result<Self> {
         let shim = Shim::build(&run.folder)?;
-        let (url, errors) = (run.engine.url_in(&shim.folder().join("store")), run.folder.join("errors"));
+        let (url, errors) = (run.engine.url_in(&shim.folder().join("new/store")), run.folder.join("errors"));
         let history = File::create(run.folder.join("history"))?;
         let mut site = Self { shim, disk: None, url, errors, threads, ledger: Ledger::new(0), history };
         site.begin_anew(run)?;
@@ -68,7 +68,7 @@ impl Site {
         self.ended(run, end, &lines)?;
         match end {
             End::Done => Ok(()),
-            End::Killed | End::KilledWriting => Err(Failure::not_run("somebody else has killed the verifier")),
+            End::Killed | End::KilledRenaming | End::KilledWriting => Err(Failure::not_run("somebody else has killed the verifier")),
         }
     }
 
