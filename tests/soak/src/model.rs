@@ -7,12 +7,14 @@ mod program;
 mod reference;
 mod types;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
 use self::machine::Place;
+use self::program::Step;
 use self::reference::Machine;
 use crate::campaign::{Campaign, Failure, Result, Run, Settings};
 use crate::engine::Engine;
@@ -60,7 +62,8 @@ fn programs(run: &mut Run) -> Result<()> {
         let seed = run.seed.wrapping_add(round);
         program(run, seed)?;
     }
-    run.figures.at_least("steps", run.rounds())
+    run.figures.at_least("transactions", 2 * run.rounds())?;
+    run.figures.at_least("reopened", run.rounds() / 20)
 }
 
 /// Runs one program; if it fails, smaller and smaller ones.
@@ -69,13 +72,16 @@ fn program(run: &mut Run, seed: u64) -> Result<()> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config.clone(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let steps = std::cell::Cell::new(0);
+    let steps = Cell::new((0, 0));
     let result = runner.run(&Machine::sequential_strategy(1..=STEPS), |(state, program, seen)| {
-        steps.set(program.len() as u64);
+        let reopened = program.iter().filter(|step| matches!(step, Step::Reopen(_))).count();
+        steps.set((program.len() - reopened, reopened));
         let ran = catch_unwind(AssertUnwindSafe(|| Machine::test_sequential(config.clone(), state, program, seen)));
         ran.map_err(|panic| TestCaseError::fail(message(&*panic)))
     });
-    run.figures.add("steps", steps.get());
+    let (transactions, reopened) = steps.get();
+    run.figures.add("transactions", transactions as u64);
+    run.figures.add("reopened", reopened as u64);
     match result {
         Ok(()) => Ok(()),
         Err(TestError::Fail(reason, (state, program, _))) => {

@@ -42,6 +42,20 @@ const INTERRUPTED: u64 = 5;
 /// With faults, one request in so many meets one.
 const FAULTY: u32 = 100;
 
+/// What is counted, in the order in which it is told.
+const FIGURES: &[&str] = &[
+    "transactions",
+    "acknowledged",
+    "unknown",
+    "failed",
+    "conflicts",
+    "rebased",
+    "read_only",
+    "undone",
+    "ranges",
+    "rolled_back",
+];
+
 /// Runs transactions of many kinds at once, and checks whether they can have happened one after the other.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serializable {
@@ -69,6 +83,7 @@ impl Campaign for Serializable {
 
     fn run(&self, run: &mut Run) -> Result<()> {
         let seed = run.random.u64(..);
+        FIGURES.iter().for_each(|name| run.figures.add(name, 0));
         let mut place = Place::open(run, self.faults)?;
         while let Some(round) = run.next_round() {
             let store = place.store()?;
@@ -232,7 +247,16 @@ impl Place {
     fn run(&mut self, run: &mut Run, store: &Store, round: u64, seed: u64) -> Result<Vec<Event>> {
         let Self::Server { server, url, proxy, seen } = self else {
             let before = store.stats();
-            let part = Part { round, seed, process: 0, processes: 1, threads: THREADS, transactions: EMBEDDED, is_opaque: true };
+            let part = Part {
+                round,
+                seed,
+                process: 0,
+                processes: 1,
+                threads: THREADS,
+                transactions: EMBEDDED,
+                is_opaque: true,
+                tells: false,
+            };
             let events = part.run(store);
             let after = store.stats();
             run.figures.add("conflicts", after.reruns - before.reruns);
@@ -250,7 +274,7 @@ impl Place {
         for process in 0..PROCESSES {
             let transactions = NETWORKED.div_ceil(PROCESSES);
             let threads = THREADS_OF_A_PROCESS;
-            let part = Part { round, seed, process, processes: PROCESSES, threads, transactions, is_opaque: false };
+            let part = Part { round, seed, process, processes: PROCESSES, threads, transactions, is_opaque: false, tells: false };
             let file = run.folder.join(format!("client-{process}.jsonl"));
             let arguments = Process::new(&part, &url, file.clone()).arguments();
             children.push((Child::start(&arguments, &run.folder.join(format!("client-{process}.errors")))?, file));
@@ -263,11 +287,7 @@ impl Place {
         }
         let mut events = Vec::new();
         for (mut child, file) in children {
-            let said = child.line()?;
-            let numbers: Vec<u64> = said.iter().flat_map(|line| line.split(' ')).filter_map(|word| word.parse().ok()).collect();
-            let &[reruns, rebases] = &*numbers else {
-                return Err(Failure::new("stuck", format!("a client has ended with {said:?}: {:?}", child.end()?)));
-            };
+            let (reruns, rebases) = wait_for(&mut child)?;
             run.figures.add("conflicts", reruns);
             run.figures.add("rebased", rebases);
             events.extend(read_lines::<Event>(BufReader::new(File::open(file)?))?);
@@ -278,6 +298,21 @@ impl Place {
             *seen = proxy.met();
         }
         Ok(events)
+    }
+}
+
+/// Waits until a client is done, and gives what it counted.
+fn wait_for(child: &mut Child) -> Result<(u64, u64)> {
+    let mut last = None;
+    while let Some(line) = child.line()? {
+        last = Some(line);
+    }
+    let mut words = last.iter().flat_map(|line| line.split(' '));
+    let is_done = words.next() == Some("DONE");
+    let mut number = || words.next().and_then(|word| word.parse().ok()).filter(|_| is_done);
+    match (number(), number()) {
+        (Some(reruns), Some(rebases)) => Ok((reruns, rebases)),
+        _ => Err(Failure::new("stuck", format!("a client has ended with {last:?}: {:?}", child.end()?))),
     }
 }
 

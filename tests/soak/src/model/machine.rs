@@ -56,6 +56,12 @@ impl Place {
     }
 }
 
+/// How many of all programs have versions. On a disk, each of them needs a new store.
+pub(super) fn evolving() -> f64 {
+    let is_in_memory = PLACE.with_borrow(|place| place.as_ref().is_some_and(|place| place.engine == Name::Memory));
+    if is_in_memory { 0.1 } else { 0.03 }
+}
+
 /// What outlives a program, and the store that is open on it.
 enum Kept {
     Memory(Shared),

@@ -6,6 +6,7 @@ use metaparticle::ErrorKind;
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 
+use super::machine::evolving;
 use super::program::{Bounds, Call, Change, End, Op, Step, Then, Transaction, Type, Value, Version, step};
 
 /// What a program sees of one operation.
@@ -54,7 +55,7 @@ impl ReferenceStateMachine for Machine {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Reference> {
-        proptest::bool::weighted(0.1)
+        proptest::bool::weighted(evolving())
             .prop_map(|evolves| Reference {
                 evolves,
                 version: Version::First,

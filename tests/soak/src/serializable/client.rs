@@ -19,6 +19,8 @@ use super::lists::{Planner, Shift};
 const ASYNC: u64 = 4;
 /// So many of them.
 const AT_A_TIME: u64 = 4;
+/// After so many transactions a process says how far it has come.
+const TOLD: u64 = 50;
 /// Longer than any trouble lasts that is made on purpose.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,8 @@ pub(super) struct Part {
     pub(super) transactions: u64,
     /// Whether attempts that are rolled back see no mixture either, nor what is never committed.
     pub(super) is_opaque: bool,
+    /// Whether it says on its output how far it has come, so that nobody takes it for stuck.
+    pub(super) tells: bool,
 }
 
 impl Part {
@@ -67,7 +71,16 @@ impl Part {
             stride: threads,
             events: Vec::new(),
         };
-        let take = |wanted| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(wanted)).is_ok();
+        let take = |wanted| {
+            let before = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(wanted));
+            if let Ok(before) = before
+                && self.tells
+                && before / TOLD != (before - wanted) / TOLD
+            {
+                println!("LEFT {before}");
+            }
+            before.is_ok()
+        };
         let is_async = thread % ASYNC == ASYNC - 1;
         loop {
             if random.u8(..100) < 30 {
@@ -123,7 +136,7 @@ impl Process {
     pub(crate) fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
         let Self { round, seed, process, processes, threads, transactions, .. } = *self;
         let store = Store::builder(&self.url).timeout(PATIENCE).open()?;
-        let part = Part { round, seed, process, processes, threads, transactions, is_opaque: false };
+        let part = Part { round, seed, process, processes, threads, transactions, is_opaque: false, tells: true };
         let events = part.run(&store);
         write_lines(BufWriter::new(File::create(&self.events)?), &events).map_err(|failure| failure.to_string())?;
         let stats = store.stats();

@@ -79,7 +79,7 @@ fn what_a_nested_function_has_done_is_kept_or_undone() {
     };
     finds([], &nested(Keep, &[1, 2]));
     finds([], &nested(Undo, &[1]));
-    finds(["internal", "lost"], &nested(Keep, &[1]));
+    finds(["G1b", "internal", "lost"], &nested(Keep, &[1]));
     finds(["G1a", "internal"], &nested(Undo, &[1, 2]));
     let inner = committed([Begin, Begin, Append(X, 1), Keep, Append(X, 2), Undo, reads(X, [])]);
     finds([], &[inner, afterwards([reads(X, [])])]);
