@@ -6,6 +6,10 @@
 pub(crate) enum Bug {
     /// A group counts as durable before the log has it.
     AcknowledgeBeforeFlush,
+    /// As much memory is taken as a length in the bytes says.
+    TrustLength,
+    /// A length in the bytes is not compared with what is there.
+    UncheckedIndex,
 }
 
 /// Whether this bug is to be there: the one that the environment variable `METAPARTICLE_PLANTED` names.

@@ -18,6 +18,10 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
         Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
         Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => open_etcd(url, settings),
+        // What follows may hold a password, so it is no path.
+        Some((scheme @ ("etcd" | "etcds" | "mariadb" | "mysql" | "postgres" | "postgresql" | "redis" | "rediss"), _)) => {
+            Err(unusable(scheme, &format!("write `{scheme}://` and what follows")))
+        }
         Some((scheme, rest)) if rest.starts_with("//") => {
             Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
         }

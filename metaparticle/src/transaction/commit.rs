@@ -178,7 +178,12 @@ impl Attempt {
         if let Some(schema) = change.compared_with.filter(|schema| schema.is_own() && !change.whole) {
             // What is not changed is in the record as it is in the object.
             let is_changed = !change.changed.is_empty();
-            return is_changed.then(|| Ok(compose_whole(schema.number(), &change.fields)?.into())).transpose();
+            let compose = || {
+                let record = compose_whole(schema.number(), &change.fields)?;
+                schema.check_new(&record)?;
+                Ok(record.into())
+            };
+            return is_changed.then(compose).transpose();
         }
         let mut written = if rebased { change.changed | change.assigned } else { change.changed };
         if let (Some(base), false) = (base, change.whole) {

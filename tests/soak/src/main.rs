@@ -9,6 +9,7 @@
 //! 1 if one was broken or the campaign did too little to tell, and with 2 if it could not be run. What it was working on is kept
 //! then, in a folder that it names.
 
+mod bytes;
 mod campaign;
 mod child;
 mod engine;
@@ -31,6 +32,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bytes(bytes::Bytes),
     Kill(kill::Kill),
     Planted(planted::Options),
     /// Writes to a store until it is killed.
@@ -43,6 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Bytes(bytes) => campaign::run(&bytes),
         Command::Kill(kill) => campaign::run(&kill),
         Command::Planted(options) => planted::run(&options),
         Command::Writer(writer) => child::end(writer.run()),

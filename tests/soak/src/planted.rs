@@ -15,8 +15,11 @@ struct Planted {
     found_as: &'static [&'static str],
 }
 
-const PLANTED: &[Planted] =
-    &[Planted { bug: "AcknowledgeBeforeFlush", campaign: &["kill", "--rounds", "200"], found_as: &["lost"] }];
+const PLANTED: &[Planted] = &[
+    Planted { bug: "AcknowledgeBeforeFlush", campaign: &["kill", "--rounds", "200"], found_as: &["lost"] },
+    Planted { bug: "TrustLength", campaign: &["bytes", "--only", "record"], found_as: &["oversized"] },
+    Planted { bug: "UncheckedIndex", campaign: &["bytes", "--only", "journal"], found_as: &["panics"] },
+];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.
 ///
