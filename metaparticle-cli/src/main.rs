@@ -2,10 +2,14 @@
 //!
 //! This file only runs the command and turns its end into an exit code; `args.rs` is what is typed, `commands/` what it does.
 
+#![cfg_attr(fuzzing, no_main, allow(dead_code, reason = "only the reader of lines is used"))]
+
 mod args;
 mod ask;
 mod commands;
 mod failure;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod json;
 mod keys;
 mod line;

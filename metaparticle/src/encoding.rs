@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::persistent::{Field, OldStruct, Persistent};
+use crate::planted::{Bug, planted};
 use crate::schema::plan::Conversion;
 use crate::schema::{Place, Plan, Schema};
 use crate::shape::{Shape, shape_of, transcode};
@@ -195,6 +196,7 @@ pub(crate) fn decode_seed<'a, S: DeserializeSeed<'a>>(seed: S, bytes: &'a [u8]) 
     let standard = config::standard();
     // The limit counts bytes in memory; a value takes at most 16 (a `u128`) for each stored byte.
     let (value, read) = match bytes.len() {
+        _ if planted(Bug::TrustLength) => decode(seed, bytes, standard),
         0..=0xfff => decode(seed, bytes, standard.with_limit::<0x1_0000>()),
         0x1000..=0xffff => decode(seed, bytes, standard.with_limit::<0x10_0000>()),
         0x1_0000..=0xf_ffff => decode(seed, bytes, standard.with_limit::<0x100_0000>()),

@@ -53,6 +53,9 @@ mod clock;
 mod durability;
 mod encoding;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod object;
 mod persistent;

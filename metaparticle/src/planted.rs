@@ -58,8 +58,12 @@ pub(crate) enum Bug {
     SkipReadComparison,
     /// A commit compares nothing.
     SkipValidation,
+    /// As much memory is taken as a length in the bytes says.
+    TrustLength,
     /// Records count as nothing in the cache, which so has no bound.
     UnboundedCache,
+    /// A length in the bytes is not compared with what is there.
+    UncheckedIndex,
     /// A commit whose answer was lost counts as made.
     UnknownIsCommitted,
     /// A commit whose answer was lost counts as not made.

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "schema-file")]
 mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 pub(crate) mod plan;
 mod recent;
 pub(crate) mod record;
@@ -12,6 +14,7 @@ pub(crate) mod record;
 use std::any::TypeId;
 use std::collections::HashMap;
 
+use bincode::error::DecodeError;
 use foldhash::fast::RandomState;
 
 #[cfg(feature = "schema-file")]
@@ -26,6 +29,7 @@ use crate::engine::{Engine, RecordKey, Seen, Version, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, describe, schema_key};
 use crate::persistent::{Persistent, stored_name};
+use crate::shape::Value;
 use crate::store::Waiter;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, thread_local, unscheduled};
 
@@ -42,6 +46,8 @@ pub(crate) struct Schema {
     unknown: Vec<usize>,
     /// Whether it is the one that the struct is written in.
     is_own: bool,
+    /// Fields whose bytes the struct's types would read without end.
+    endless: Vec<usize>,
     /// For each of its fields, the struct's field that is written there: the one of the same name and shape.
     written: Vec<Option<usize>>,
 }
@@ -52,7 +58,10 @@ impl Schema {
         let unknown = plan.as_ref().map(|plan| plan.unread(stored.len())).unwrap_or_default();
         let written = stored.iter().map(|field| own_stored.iter().position(|own| own == field)).collect();
         let is_own = stored == own_stored;
-        Self { number, stored, plan, unknown, is_own, written }
+        // What is partly opaque is for its type alone to read.
+        let is_endless = |at: &usize| stored[*at].shape.is_endless() && !stored[*at].shape.is_opaque();
+        let endless = (0..stored.len()).filter(is_endless).collect();
+        Self { number, stored, plan, unknown, is_own, endless, written }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -69,10 +78,54 @@ impl Schema {
         self.plan.as_ref().unwrap_or(&UNREADABLE)
     }
 
+    /// Whether a record with these fields is one of it, and can be read.
+    fn check(&self, fields: &RecordFields<'_>, type_name: &str) -> Result<()> {
+        let (has, says) = (fields.count(), self.stored.len());
+        if has != says {
+            return Err(damaged(format!("it has {has} fields, and its schema {} says {says}", self.number)));
+        }
+        if let Err(misfit) = &self.plan {
+            return Err(incompatible(misfit, type_name));
+        }
+        self.check_ends(fields).map_err(|(name, error)| damaged_field(name, error))
+    }
+
+    /// Whether the bytes of every field end soon enough; else the field's name, and why they do not.
+    fn check_ends(&self, fields: &RecordFields<'_>) -> Result<(), (&str, DecodeError)> {
+        self.endless.iter().try_for_each(|at| {
+            let StoredField { name, shape } = &self.stored[*at];
+            let read = Value::decode(shape, fields.field(*at).unwrap_or_default());
+            read.map(drop).map_err(|error| (&**name, error))
+        })
+    }
+
+    /// Whether a record that is to be written could be read again.
+    pub(crate) fn check_new(&self, record: &[u8]) -> Result<()> {
+        if self.endless.is_empty() {
+            return Ok(());
+        }
+        self.check_ends(&RecordFields::parse(record)?).map_err(|(name, error)| {
+            let message = format!("the field `{name}` cannot be stored, because its bytes could not be read back");
+            Error::with_source(ErrorKind::Encoding, message, error)
+        })
+    }
+
     /// Whether the struct of so many fields can be written in it.
     fn covers(&self, own_fields: usize) -> bool {
         (0..own_fields).all(|index| self.written.contains(&Some(index)))
     }
+}
+
+fn damaged(what: String) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the record is damaged: {what}"))
+}
+
+fn damaged_field(name: &str, error: DecodeError) -> Error {
+    Error::with_source(ErrorKind::Corrupt, format!("the record is damaged: its field `{name}` cannot be read"), error)
+}
+
+fn incompatible(misfit: &Misfit, type_name: &str) -> Error {
+    Error::new(ErrorKind::Incompatible, misfit.explain(type_name))
 }
 
 /// A record's fields, its schema, and how the program's struct reads them.
@@ -177,21 +230,9 @@ impl TypeInfo {
             self.refresh(engine, waiter)?;
             found = find();
         }
-        let damaged = |what: String| Err(Error::new(ErrorKind::Corrupt, format!("the record is damaged: {what}")));
-        match found {
-            None => damaged(format!("the store has no schema {number} of {}", self.name)),
-            Some(schema) if schema.stored.len() != fields.count() => {
-                damaged(format!("it has {} fields, and its schema {number} says {}", fields.count(), schema.stored.len()))
-            }
-            Some(schema) => match &schema.plan {
-                Ok(_) => Ok(Read { fields, schema }),
-                Err(misfit) => Err(self.incompatible(misfit)),
-            },
-        }
-    }
-
-    fn incompatible(&self, misfit: &Misfit) -> Error {
-        Error::new(ErrorKind::Incompatible, misfit.explain(&self.name))
+        let schema = found.ok_or_else(|| damaged(format!("the store has no schema {number} of {}", self.name)))?;
+        schema.check(&fields, &self.name)?;
+        Ok(Read { fields, schema })
     }
 
     /// A record's bytes with the fields in `written` as they are in `fields`, and all others as they are in `base`.
@@ -218,7 +259,9 @@ impl TypeInfo {
         };
         let parts: Option<Vec<&[u8]>> = target.stored.iter().zip(&target.written).map(bytes_of).collect();
         let parts = parts.ok_or_else(|| Error::new(ErrorKind::Encoding, "the object did not write all of its fields"))?;
-        compose_record(target.number, &parts)
+        let record = compose_record(target.number, &parts)?;
+        target.check_new(&record)?;
+        Ok(record)
     }
 
     /// The schema to write a record in that followed `base`: the struct's own, but never without a field that the record has
@@ -256,7 +299,7 @@ impl TypeInfo {
         let known = self.known.read();
         let mut before = known.schemas.iter().take_while(|schema| schema.stored != self.own_stored);
         match before.find_map(|schema| schema.plan.as_ref().err()) {
-            Some(misfit) => Err(self.incompatible(misfit)),
+            Some(misfit) => Err(incompatible(misfit, &self.name)),
             None => Ok(()),
         }
     }

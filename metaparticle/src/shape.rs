@@ -2,6 +2,7 @@
 //! printed without the program's types.
 
 mod convert;
+mod endless;
 mod flat;
 mod show;
 mod trace;

@@ -12,6 +12,8 @@ metaparticle_tests::on_every_server! {
     a_server_whose_root_is_trusted_is_used
     a_server_that_nobody_vouches_for_is_refused
     a_certificate_for_another_name_is_refused
+    a_certificate_that_has_expired_is_refused
+    encryption_is_verified_unless_the_url_says_otherwise
 }
 
 /// The URL of a new store, encrypted, with this root beside those of the system.
@@ -49,4 +51,23 @@ fn a_server_that_nobody_vouches_for_is_refused(engine: &str) {
 fn a_certificate_for_another_name_is_refused(engine: &str) {
     let (server, root) = Server::start_encrypted(engine, "another.example");
     is_refused(&url(engine, &server, Some(&root)));
+}
+
+fn a_certificate_that_has_expired_is_refused(engine: &str) {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2001, 1, 1), rcgen::date_time_ymd(2002, 1, 1));
+    let (server, root) = Server::start_with_certificate(engine, params);
+    is_refused(&url(engine, &server, Some(&root)));
+}
+
+/// What libpq would take for encrypted and not look at.
+fn encryption_is_verified_unless_the_url_says_otherwise(engine: &str) {
+    let (server, _) = Server::start_encrypted(engine, "127.0.0.1");
+    let plain = server.new_url();
+    let urls = match engine {
+        "etcd" => vec![plain.replace("etcd://", "etcds://")],
+        "redis" => vec![plain.replace("redis://", "rediss://")],
+        _ => ["require", "verify-ca", "prefer", "allow"].map(|mode| format!("{plain}&sslmode={mode}")).to_vec(),
+    };
+    urls.iter().for_each(|url| is_refused(url));
 }

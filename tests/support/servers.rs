@@ -5,6 +5,7 @@
 
 mod etcd;
 pub mod mariadb;
+pub mod postgres;
 mod standby;
 
 use std::fs::Permissions;
@@ -97,10 +98,16 @@ impl Server {
 
     /// Starts a server of this engine that talks encrypted, and makes the certificate that it shows, for `name`; it is its own root.
     pub fn start_encrypted(engine: &str, name: &str) -> (Self, PathBuf) {
+        Self::start_with_certificate(engine, rcgen::CertificateParams::new([name.to_owned()]).expect("a name"))
+    }
+
+    /// As [`start_encrypted`](Server::start_encrypted), with this certificate.
+    pub fn start_with_certificate(engine: &str, params: rcgen::CertificateParams) -> (Self, PathBuf) {
         let mut server = Self::new(engine);
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let signing_key = rcgen::KeyPair::generate().expect("a key");
+        let made = params.self_signed(&signing_key).expect("a certificate");
         let (certificate, key) = (server.folder.join("certificate"), server.folder.join("key"));
-        for (file, pem) in [(&certificate, made.cert.pem()), (&key, made.signing_key.serialize_pem())] {
+        for (file, pem) in [(&certificate, made.pem()), (&key, signing_key.serialize_pem())] {
             std::fs::write(file, pem).expect("it is written");
             // PostgreSQL refuses a key that others can read.
             std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("it is ours");

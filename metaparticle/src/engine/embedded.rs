@@ -23,6 +23,8 @@ mod folder_map;
 #[cfg(all(test, any(feature = "sled", feature = "fjall")))]
 mod folder_tests;
 mod follower;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(any(feature = "sled", feature = "fjall"))]
 mod guard;
 #[cfg(any(feature = "sled", feature = "fjall"))]

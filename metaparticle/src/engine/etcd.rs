@@ -86,3 +86,27 @@ impl Server for Etcd {
         self.warnings.clone()
     }
 }
+
+/// What is wrong with a URL.
+#[cfg(fuzzing)]
+pub(crate) fn check_url(url: &str) -> Result<()> {
+    Config::of(url).map(drop)
+}
+
+/// The prefix that answers are read with.
+#[cfg(fuzzing)]
+const PREFIX: &str = "p";
+
+#[cfg(fuzzing)]
+pub(crate) fn read_answers(answers: Vec<etcd_client::GetResponse>, ask: &Ask) -> Result<Option<super::remote::Found>, Failure> {
+    look::found(&Keys::new(PREFIX), ask, answers).map(Some)
+}
+
+#[cfg(fuzzing)]
+pub(crate) fn read_commit(answer: etcd_client::TxnResponse) -> Result<(), Failure> {
+    let answer = connection::whole(answer).map_err(errors::Trouble::from)?;
+    minitransaction::claim(&answer).map(drop)
+}
+
+#[cfg(fuzzing)]
+pub(crate) use self::setup::loses_data as read_version;

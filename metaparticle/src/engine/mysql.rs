@@ -88,3 +88,20 @@ impl Server for Mysql {
         self.warnings.clone()
     }
 }
+
+/// What is wrong with a URL.
+#[cfg(fuzzing)]
+pub(crate) fn check_url(url: &str) -> Result<()> {
+    Config::of(url).map(drop)
+}
+
+#[cfg(fuzzing)]
+pub(crate) fn read_rows(rows: Vec<Vec<mysql_async::Row>>, ask: &Ask) -> Result<Option<super::remote::Found>, Failure> {
+    let sql = sql::Sql::of("fuzzing");
+    look::Look::new(ask, &sql, false).found(rows).map(|(found, _)| Some(found))
+}
+
+#[cfg(fuzzing)]
+pub(crate) fn read_settings(row: mysql_async::Row) {
+    let _ = settings::limits_of(settings::words(row));
+}

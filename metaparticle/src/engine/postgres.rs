@@ -105,3 +105,12 @@ impl Server for Postgres {
         self.warnings.clone()
     }
 }
+
+/// What is wrong with a URL.
+#[cfg(fuzzing)]
+pub(crate) fn check_url(url: &str) -> Result<()> {
+    Config::of(url).map(drop)
+}
+
+#[cfg(fuzzing)]
+pub(crate) use self::notify::keys_of as read_message;

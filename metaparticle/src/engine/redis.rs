@@ -131,3 +131,22 @@ async fn warnings(connection: &Connection) -> Result<Result<Vec<String>>, RedisE
     }
     Ok(Ok(warnings))
 }
+
+/// What is wrong with a URL.
+#[cfg(fuzzing)]
+pub(crate) fn check_url(url: &str) -> Result<()> {
+    Config::of(url).map(drop)
+}
+
+#[cfg(fuzzing)]
+pub(crate) fn read_answer(answer: ::redis::Value, ask: &Ask) -> Result<Option<super::remote::Found>, Failure> {
+    match minitransaction::told(answer, ask)? {
+        Told::Refused => Ok(None),
+        Told::Found(found) => Ok(Some(found)),
+        #[cfg(feature = "etcd")]
+        Told::At(_, found) => Ok(Some(found)),
+    }
+}
+
+#[cfg(fuzzing)]
+pub(crate) use self::listen::keys_of as read_message;

@@ -18,6 +18,8 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => open_postgres(url, settings),
         Some(("redis" | "rediss", rest)) if rest.starts_with("//") => open_redis(url, settings),
         Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => open_etcd(url, settings),
+        // What follows may hold a password, so it is no path.
+        Some((scheme, _)) if is_of_server(scheme) => Err(unusable(scheme, &format!("write `{scheme}://` and what follows"))),
         Some((scheme, rest)) if rest.starts_with("//") => {
             Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
         }
@@ -25,9 +27,16 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
     }
 }
 
+fn is_of_server(scheme: &str) -> bool {
+    matches!(scheme, "etcd" | "etcds" | "mariadb" | "mysql" | "postgres" | "postgresql" | "redis" | "rediss")
+}
+
 /// A path or URL without what may be secret: a server's user, password and options.
 pub(crate) fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+        return scheme.filter(|scheme| is_of_server(scheme)).unwrap_or(url).to_owned();
+    };
     // A password may hold any of these characters, so what follows the last `@` is what is surely none of it.
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);

@@ -237,3 +237,39 @@ fn hostile_shapes_of_nothing_do_not_allocate() {
         "a shape that is nested too deeply is shown in part"
     );
 }
+
+#[test]
+fn shapes_of_values_without_end_are_known() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Chain(Option<Box<Chain>>);
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Nothing;
+    for endless in [
+        shape_of::<Tree>(),
+        shape_of::<Chain>(),
+        shape_of::<Vec<Vec<(u8, Chain)>>>(),
+        shape_of::<Vec<()>>(),
+        shape_of::<Option<(u8, Vec<(Nothing, [(); 3])>)>>(),
+        shape_of::<std::collections::BTreeMap<(), Nothing>>(),
+    ] {
+        assert!(endless.is_endless(), "{endless}");
+    }
+    for plain in [
+        shape_of::<(Vec<u8>, Vec<Option<()>>, Vec<(u8, ())>, Nothing, [Nothing; 3])>(),
+        shape_of::<std::collections::BTreeMap<u8, ()>>(),
+        shape_of::<(Vec<String>, (Vec<String>, Vec<Vec<String>>))>(),
+    ] {
+        assert!(!plain.is_endless(), "{plain}");
+    }
+    let next = |next: u32| Content::Struct(Fields::Tuple(vec![Node::Type(next), Node::Type(next)]));
+    let types = (1..100_000).map(|n| NamedType { name: String::new(), content: next(n) }).collect();
+    assert!(Shape { root: Node::Type(0), types }.is_endless(), "a shape that is nested too deeply");
+}
+
+#[test]
+fn arrays_in_arrays_take_no_memory_before_they_are_read() {
+    // Each would need a list of a million parts.
+    let array = |inner, _| Node::Array(Box::new(inner), 1 << 20);
+    let shape = Shape { root: (0..60).fold(Node::Unit, array), types: Vec::new() };
+    assert!(Value::decode(&shape, b"").is_err());
+}

@@ -181,9 +181,15 @@ impl<'de> Visitor<'de> for At<'_> {
             }
             return Ok(Value::List(elements));
         }
-        for node in self.parts() {
+        let mut add = |node| {
             let missing = || de::Error::custom("the value is too short");
             elements.push(access.next_element_seed(self.inner(node))?.ok_or_else(missing)?);
+            Ok(())
+        };
+        match self.node {
+            // Not by its parts, whose list would take memory for each array inside of another one.
+            Node::Array(inner, count) => (0..*count).try_for_each(|_| add(inner))?,
+            _ => self.parts().into_iter().try_for_each(add)?,
         }
         Ok(Value::Tuple(elements))
     }
@@ -290,7 +296,7 @@ impl Serialize for Shaped<'_> {
             (Node::Unsigned(64), Value::Unsigned(n)) => s.serialize_u64(narrow(*n)?),
             (Node::Unsigned(_), Value::Unsigned(n)) => s.serialize_u128(*n),
             (Node::Float(32), Value::F32(value)) => s.serialize_f32(*value),
-            (Node::Float(64), Value::F64(value)) => s.serialize_f64(*value),
+            (Node::Float(_), Value::F64(value)) => s.serialize_f64(*value),
             (Node::Char, Value::Char(value)) => s.serialize_char(*value),
             (Node::Text, Value::Text(value)) => s.serialize_str(value),
             (Node::Bytes, Value::Bytes(value)) => s.serialize_bytes(value),

@@ -181,6 +181,7 @@ impl Attempt {
                 return Ok(None);
             }
             if let Some(record) = change.fields.record(schema.number()) {
+                schema.check_new(record)?;
                 return Ok(Some(record.clone()));
             }
         }

@@ -9,6 +9,7 @@
 //! 1 if one was broken or the campaign did too little to tell, and with 2 if it could not be run. What it was working on is kept
 //! then, in a folder that it names.
 
+mod bytes;
 mod campaign;
 mod child;
 mod crash;
@@ -49,6 +50,7 @@ enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Faulty(disk::Faulty),
+    Bytes(bytes::Bytes),
     Kill(kill::Kill),
     Load(load::Load),
     Once(once::Once),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Disk(disk) => campaign::run(&disk),
         #[cfg(target_os = "linux")]
         Command::Faulty(faulty) => child::end(faulty.run()),
+        Command::Bytes(bytes) => campaign::run(&bytes),
         Command::Kill(kill) => campaign::run(&kill),
         Command::Load(load) => campaign::run(&load),
         Command::Once(once) => campaign::run(&once),

@@ -55,6 +55,8 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "ValidateOnlyWrites", campaign: SCHEDULE, found_as: &["wrong"] },
     Planted { bug: "WakeNobody", campaign: SCHEDULE, found_as: &["stuck"] },
     Planted { bug: "WatchTooLate", campaign: SCHEDULE, found_as: &["stuck"] },
+    Planted { bug: "TrustLength", campaign: &["bytes", "--only", "record"], found_as: &["oversized"] },
+    Planted { bug: "UncheckedIndex", campaign: &["bytes", "--only", "journal"], found_as: &["panics"] },
 ];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.

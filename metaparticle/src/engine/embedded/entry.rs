@@ -12,6 +12,7 @@
 //! covers the record key, the version, the number of pieces, and the bytes of all pieces. The *digest* is the wrapping sum, over
 //! all heads, of a 64-bit mix of record key, version and checksum: it tells when a record has vanished without a trace.
 
+use super::map::NUMBERS;
 use crate::engine::{Record, Version};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -164,7 +165,28 @@ impl State {
             u64::from_le_bytes(number)
         };
         let store_id = u128::from(number(6)) | u128::from(number(14)) << 64;
-        Ok(Self { store_id, last_commit: number(22), records: number(30), digest: number(38) })
+        let state = Self { store_id, last_commit: number(22), records: number(30), digest: number(38) };
+        if state.last_commit < NUMBERS { Ok(state) } else { Err(damaged()) }
+    }
+}
+
+/// Has the checksum of a head fit, with the pieces that are there.
+#[cfg(fuzzing)]
+pub(super) fn seal(key: &[u8], value: &mut [u8], piece: impl Fn(u16) -> Option<Vec<u8>>) {
+    let Ok(head) = Head::parse(key, value) else { return };
+    let pieces = (0..head.pieces).map_while(piece).flatten();
+    let bytes: Vec<u8> = head.first.iter().copied().chain(pieces).collect();
+    let checksum = checksum(key, head.version, head.pieces, &bytes);
+    value[..4].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[cfg(fuzzing)]
+impl State {
+    /// The state in these bytes, whose checksum is made to fit.
+    pub(super) fn sealed(bytes: &mut [u8]) -> Option<Self> {
+        let checksum = crc32fast::hash(bytes.get(4..)?);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        Self::decode(bytes).ok()
     }
 }
 

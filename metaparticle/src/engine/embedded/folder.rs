@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::{ignore_gone, io_error, parent, sync_path};
+use super::map::NUMBERS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::sync::{Instant, thread};
@@ -303,7 +304,26 @@ fn decode_slot(slot: &[u8]) -> Option<(u16, Mark)> {
     let store_id = u128::from(number(20)?) | u128::from(number(28)?) << 64;
     let format = u16::from_le_bytes([*content.get(8)?, *content.get(9)?]);
     let has_journal = format > *FORMATS.start();
-    Some((format, Mark { stage, store_id, last_commit: number(36)?, sequence: number(12)?, has_journal }))
+    let (sequence, last_commit) = (number(12)?, number(36)?);
+    let mark = Mark { stage, store_id, last_commit, sequence, has_journal };
+    (sequence < NUMBERS && last_commit < NUMBERS).then_some((format, mark))
+}
+
+/// Has the checksums of a mark fit.
+#[cfg(fuzzing)]
+pub(super) fn seal(mark: &mut [u8]) {
+    for at in SLOTS {
+        if let Some(slot) = mark.get_mut(at as usize..at as usize + SLOT_BYTES) {
+            let checksum = crc32fast::hash(&slot[..CHECKED_BYTES]);
+            slot[CHECKED_BYTES..CHECKED_BYTES + 4].copy_from_slice(&checksum.to_le_bytes());
+        }
+    }
+}
+
+/// Whose mark it is.
+#[cfg(fuzzing)]
+pub(super) fn store_id(mark: &[u8]) -> Option<u128> {
+    decode(Path::new(""), mark).ok().map(|mark| mark.store_id)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! It is taken for granted that writing a disk sector again does not harm the bytes of it that stay the same.
 
 mod entry;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod recovery;
 mod segment;
 #[cfg(test)]
@@ -15,7 +17,7 @@ use std::path::Path;
 
 use self::recovery::End;
 use self::segment::{HEADER_BYTES, Layout, Segment};
-use super::map::{Group, Log};
+use super::map::{Group, Log, NUMBERS};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Much more than a group, so that switches are rare, and little enough to be made while committers wait.
@@ -142,7 +144,7 @@ impl Log for Journal {
             let message = format!("commit {} takes {bytes} bytes in the journal, and at most {most} fit", group.last_commit);
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        if group.last_commit <= self.last_commit {
+        if group.last_commit <= self.last_commit || group.last_commit >= NUMBERS {
             let message = format!("commit {} cannot follow commit {} in the journal", group.last_commit, self.last_commit);
             return Err(Error::new(ErrorKind::Engine, message));
         }

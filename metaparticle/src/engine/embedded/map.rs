@@ -6,6 +6,10 @@
 use crate::Result;
 use crate::engine::{KeyRange, Limits, Record, RecordKey};
 
+/// Numbers of commits, of marks and of the journal's segments are less. None gets so far, but a hostile one may say so, and there must be a
+/// next one.
+pub(crate) const NUMBERS: u64 = 1 << 63;
+
 /// Changes of one or more whole commits, merged: each key once, with its newest state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {

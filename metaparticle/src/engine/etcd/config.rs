@@ -35,8 +35,7 @@ impl Config {
         let mut options = Options::of(url);
         let prefix = options.take_name("prefix", "metaparticle")?;
         let roots = options.take("sslrootcert")?;
-        if let Some((_, rest)) = options.url.split_once('?').filter(|(_, rest)| !rest.is_empty()) {
-            let name = rest.split(['=', '&']).next().unwrap_or_default();
+        if let Some(name) = options.next_name() {
             return Err(options::invalid(name, "the engine has the options `prefix` and `sslrootcert`"));
         }
         let address = options.url.split('?').next().unwrap_or_default();

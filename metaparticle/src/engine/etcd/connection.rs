@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_client::proto::{PbTxnOpResponse, PbTxnResponse};
 use etcd_client::{
     Channel, Client, ConnectOptions, GetOptions, GetResponse, StatusResponse, Txn, TxnResponse, WatchOptions, WatchStream,
 };
@@ -14,6 +15,7 @@ use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tonic::Status;
 use tonic::transport::Endpoint;
 
 use super::config::{Config, Member};
@@ -99,10 +101,22 @@ async fn stream(config: Arc<Config>, member: usize) -> std::io::Result<TokioIo<B
     Ok(TokioIo::new(stream))
 }
 
+/// An answer, if it has an answer to each of the operations; the driver would panic where one is missing.
+pub(super) fn whole(answer: TxnResponse) -> Result<TxnResponse, etcd_client::Error> {
+    fn is_whole(answer: &PbTxnResponse) -> bool {
+        answer.responses.iter().all(|each| match &each.response {
+            None => false,
+            Some(PbTxnOpResponse::ResponseTxn(within)) => is_whole(within),
+            Some(_) => true,
+        })
+    }
+    if is_whole(&answer.0) { Ok(answer) } else { Err(Status::data_loss("an answer is incomplete").into()) }
+}
+
 impl Connection {
     pub(super) async fn txn(&self, txn: Txn) -> Result<TxnResponse, Trouble> {
         let mut client = self.connection().kv_client().max_decoding_message_size(ANSWER_BYTES);
-        self.seen(client.txn(txn).await)
+        self.seen(client.txn(txn).await.and_then(whole))
     }
 
     pub(super) async fn get(&self, key: Vec<u8>, options: GetOptions) -> Result<GetResponse, Trouble> {
@@ -133,5 +147,22 @@ impl Connection {
             }
             trouble
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::TxnResponse;
+    use etcd_client::proto::{PbResponseOp, PbTxnOpResponse, PbTxnResponse};
+
+    use super::whole;
+
+    #[test]
+    fn an_answer_that_is_incomplete_is_an_error() {
+        let answer = |response| PbTxnResponse { responses: vec![PbResponseOp { response }], ..PbTxnResponse::default() };
+        assert!(whole(TxnResponse(PbTxnResponse::default())).is_ok());
+        assert!(whole(TxnResponse(answer(None))).is_err());
+        let within = PbTxnOpResponse::ResponseTxn(answer(None));
+        assert!(whole(TxnResponse(answer(Some(within)))).is_err());
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn gets_of(answer: &TxnResponse) -> Vec<GetResponse> {
 }
 
 /// What the answers to a look say, which come in the order of its questions.
-fn found(keys: &Keys, ask: &Ask, answers: Vec<GetResponse>) -> Result<Found, Failure> {
+pub(super) fn found(keys: &Keys, ask: &Ask, answers: Vec<GetResponse>) -> Result<Found, Failure> {
     let mut answers = answers.into_iter();
     let mut next = || answers.next().ok_or_else(|| corrupt("an answer is incomplete"));
     let mut differs = Differs::default();

@@ -98,7 +98,7 @@ async fn compares(connection: &Connection, keys: &Keys, ask: &Ask) -> Result<Res
 }
 
 /// Who has the commit's id.
-enum Claim {
+pub(super) enum Claim {
     /// This try, which has committed. With what was read before it wrote.
     Now(Stamp, Vec<GetResponse>),
     /// The commit, by an earlier try.
@@ -179,7 +179,7 @@ fn under(lease: i64) -> PutOptions {
 }
 
 /// What the answer to the commit says.
-fn claim(answer: &TxnResponse) -> Result<Claim, Failure> {
+pub(super) fn claim(answer: &TxnResponse) -> Result<Claim, Failure> {
     if answer.succeeded() {
         let header = answer.header().ok_or_else(|| corrupt("an answer has no revision"))?;
         return Ok(Claim::Now(look::stamp_of(header.revision())?, look::gets_of(answer)));

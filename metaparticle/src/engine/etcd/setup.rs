@@ -54,7 +54,7 @@ pub(super) async fn warnings(connection: &Connection) -> Vec<String> {
 }
 
 /// Versions whose makers advise against them. One that cannot be read is not one of them.
-fn loses_data(version: &str) -> bool {
+pub(crate) fn loses_data(version: &str) -> bool {
     let mut numbers = version.split(['.', '-', '+']).map_while(|number| number.parse().ok());
     let mut next = || numbers.next();
     match (next(), next(), next()) {

@@ -26,8 +26,7 @@ impl Config {
         let mode = options.take_encryption()?;
         let roots = options.take("sslrootcert")?;
         // The driver has options that would turn off the verification of certificates, and others that it would follow silently.
-        if let Some((_, rest)) = options.url.split_once('?') {
-            let name = rest.split(['=', '&']).next().unwrap_or_default();
+        if let Some(name) = options.next_name() {
             return Err(invalid(name, "the options are `table`, `connections`, `sslmode` and `sslrootcert`"));
         }
         // The driver's error is not passed on, because it may have parts of the URL in it, and so of the password.

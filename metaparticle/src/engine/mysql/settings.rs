@@ -24,7 +24,11 @@ pub(super) async fn limits(connection: &mut Connection) -> Result<Limits, Failur
     let batch = Batch::of("SELECT VERSION(), @@max_allowed_packet".to_owned());
     let rows = connection.query(&batch).await;
     let rows = rows.map_err(|stopped| failure_of(stopped.error, "the server does not say what it is"))?;
-    let mut row: Vec<String> = rows.into_iter().flatten().next().map(words).unwrap_or_default();
+    limits_of(rows.into_iter().flatten().next().map(words).unwrap_or_default())
+}
+
+/// What a server can take that says this of its version and its `max_allowed_packet`.
+pub(super) fn limits_of(mut row: Vec<String>) -> Result<Limits, Failure> {
     let packet = row.pop().and_then(|bytes| bytes.parse::<usize>().ok()).unwrap_or_default();
     let version = row.pop().unwrap_or_default();
     if WITHOUT_GAP_LOCKS.iter().any(|name| version.to_lowercase().contains(&name.to_lowercase())) {

@@ -84,7 +84,7 @@ fn is_unknown(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The keys in a payload; `None`, if it says that anything may have changed.
-fn keys_of(payload: &str) -> Option<Vec<RecordKey>> {
+pub(crate) fn keys_of(payload: &str) -> Option<Vec<RecordKey>> {
     let key = |text: &str| hex::decode(text).ok().map(RecordKey::new);
     if payload.is_empty() { None } else { payload.split(',').map(key).collect() }
 }

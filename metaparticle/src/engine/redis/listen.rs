@@ -46,7 +46,7 @@ pub(super) async fn listen(
 }
 
 /// The keys in a message, each behind its length in two bytes; `None`, if it says that anything may have changed.
-fn keys_of(mut message: &[u8]) -> Option<Vec<RecordKey>> {
+pub(crate) fn keys_of(mut message: &[u8]) -> Option<Vec<RecordKey>> {
     let mut keys = Vec::new();
     while let Some((length, rest)) = message.split_first_chunk::<2>() {
         let (key, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;

@@ -71,8 +71,11 @@ pub(super) fn told(answer: Value, ask: &Ask) -> Result<Told, Failure> {
         return Ok(Told::Refused);
     }
     let differing = array(next())?;
-    let ranges = array(next())?.iter().map(index).collect::<Result<_, _>>()?;
-    let read = array(next())?.into_iter().map(record).collect::<Result<_, _>>()?;
+    let ranges: Vec<usize> = array(next())?.iter().map(index).collect::<Result<_, _>>()?;
+    let read: Vec<_> = array(next())?.into_iter().map(record).collect::<Result<_, _>>()?;
+    if read.len() != ask.read.len() || ranges.iter().any(|at| *at >= ask.compare.ranges.len()) {
+        return Err(corrupt("an answer to another question"));
+    }
     let mut differs = Differs { records: Vec::new(), ranges };
     for pair in pairs(differing) {
         let (at, value) = pair?;

@@ -46,6 +46,13 @@ impl Options {
         Ok(value)
     }
 
+    /// The name of an option that was not taken, to be told. Where a `@` follows, it may be a part of the password, and is not told.
+    #[cfg(any(feature = "etcd", feature = "mysql"))]
+    pub(crate) fn next_name(&self) -> Option<&str> {
+        let (_, query) = self.url.split_once('?').filter(|(_, query)| !query.is_empty())?;
+        if query.contains('@') { Some("…") } else { query.split(['=', '&']).next() }
+    }
+
     /// Takes the option `connections`: how many there are at most.
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(crate) fn take_connections(&mut self) -> Result<usize> {

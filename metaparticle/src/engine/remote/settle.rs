@@ -61,6 +61,12 @@ impl Ask {
         }
     }
 
+    /// All that a server can be asked without being told to write.
+    #[cfg(fuzzing)]
+    pub(crate) fn asked(compare: Seen, read: Vec<RecordKey>, page: Option<(KeyRange, usize)>, settle: bool) -> Self {
+        Self { read, page, settle, ..Self::compare(&compare) }
+    }
+
     /// The version of what it writes: its id, which is random and never used twice.
     pub(crate) fn version(&self) -> Version {
         Version::new(self.id.0)

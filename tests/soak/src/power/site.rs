@@ -68,7 +68,9 @@ impl Site {
         self.ended(run, end, &lines)?;
         match end {
             End::Done => Ok(()),
-            End::Killed | End::KilledRenaming | End::KilledWriting => Err(Failure::not_run("somebody else has killed the verifier")),
+            End::Killed | End::KilledRenaming | End::KilledWriting => {
+                Err(Failure::not_run("somebody else has killed the verifier"))
+            }
         }
     }
 

@@ -14,7 +14,7 @@
 //! A change is: length of the key `u32`, key, then `0` if the record was removed, or `1`, version `u64`, length `u32`, bytes. The
 //! checksums are CRC-32s that begin with the segment's seed, so that an entry of another segment does not fit.
 
-use crate::engine::embedded::map::Group;
+use crate::engine::embedded::map::{Group, NUMBERS};
 use crate::engine::{Record, RecordKey, Version};
 use crate::planted::{Bug, planted};
 
@@ -49,7 +49,7 @@ impl Head {
             last_commit: u64::from_le_bytes(take(&mut fields)?),
         };
         // Looked at first because it is quicker than the checksum, and `read` is tried at every place behind the last entry.
-        let possible = head.previous < head.last_commit && head.body_bytes <= rest.len();
+        let possible = head.previous < head.last_commit && head.last_commit < NUMBERS && head.body_bytes <= rest.len();
         (possible && self::checksum(seed, covered) == checksum).then_some(head)
     }
 
@@ -123,6 +123,18 @@ fn checksum(seed: u32, bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Has the checksums of the entry that `bytes` begin with fit; gives its length.
+#[cfg(fuzzing)]
+pub(super) fn seal(bytes: &mut [u8], seed: u32) -> Option<usize> {
+    let (head, rest) = bytes.split_at_mut_checked(HEAD_BYTES)?;
+    let length = u32::from_le_bytes(head[8..12].try_into().ok()?) as usize;
+    let body = checksum(seed, rest.get(..length)?);
+    head[4..8].copy_from_slice(&body.to_le_bytes());
+    let checksum = checksum(seed, &head[4..]);
+    head[..4].copy_from_slice(&checksum.to_le_bytes());
+    Some(HEAD_BYTES + length)
+}
+
 fn put_slice(bytes: &mut Vec<u8>, slice: &[u8]) {
     bytes.extend((slice.len() as u32).to_le_bytes());
     bytes.extend_from_slice(slice);
@@ -136,6 +148,11 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 fn take_slice<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = u32::from_le_bytes(take(bytes)?);
+    if planted(Bug::UncheckedIndex) {
+        let (slice, rest) = bytes.split_at(length as usize);
+        *bytes = rest;
+        return Some(slice);
+    }
     let (slice, rest) = bytes.split_at_checked(length as usize)?;
     *bytes = rest;
     Some(slice)

@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::engine::embedded::files::{io_error, parent, sync_path};
+use crate::engine::embedded::map::NUMBERS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::planted::{Bug, planted};
 
@@ -121,6 +122,9 @@ impl Layout {
 
     /// Makes a segment of the nameless file, whose handle is `file`.
     fn name(&self, number: u64, mut file: File) -> Result<Segment> {
+        if number >= NUMBERS {
+            return Err(self.damaged("its numbers are used up"));
+        }
         let path = self.folder.join(NAMELESS);
         let named = || {
             file.seek(SeekFrom::Start(0))?;
@@ -154,7 +158,7 @@ impl Layout {
         Err(segment.damaged(&self.explain(segment.number, content)))
     }
 
-    fn header(&self, number: u64) -> [u8; HEADER_BYTES] {
+    pub(super) fn header(&self, number: u64) -> [u8; HEADER_BYTES] {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend(FORMAT.to_le_bytes());
@@ -189,15 +193,20 @@ impl Layout {
         "its header cannot be read".to_owned()
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    pub(super) fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:016x}"))
     }
 
     fn segment(&self, number: u64, file: File) -> Segment {
+        Segment { number, last_commit: 0, seed: self.seed(number), path: self.path(number), file }
+    }
+
+    /// What the checksums of a segment's entries begin with.
+    pub(super) fn seed(&self, number: u64) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.store_id.to_le_bytes());
         hasher.update(&number.to_le_bytes());
-        Segment { number, last_commit: 0, seed: hasher.finalize(), path: self.path(number), file }
+        hasher.finalize()
     }
 
     pub(super) fn damaged(&self, what: &str) -> Error {
@@ -213,7 +222,7 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
 /// The number that a file's name says, if it is a segment's.
 fn number(name: &str) -> Option<u64> {
     let number = u64::from_str_radix(name, 16).ok()?;
-    (name == format!("{number:016x}")).then_some(number)
+    (number < NUMBERS && name == format!("{number:016x}")).then_some(number)
 }
 
 fn damaged(path: &Path, what: &str) -> Error {
