@@ -120,7 +120,7 @@ impl HotKeys {
                     queue.waiting.push_back(ticket.clone());
                 }
                 *ticket.waker.lock() = Some(context.waker().clone());
-                queue.may_be_left_alone(ticket).then(|| queue.left(&*self.clock)).unwrap_or_default()
+                if queue.may_be_left_alone(ticket) { queue.left(&*self.clock) } else { Duration::ZERO }
             };
             if left.is_zero() {
                 // Whoever has the turn passes it on.
