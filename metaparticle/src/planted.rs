@@ -2,7 +2,7 @@
 
 /// A mistake that would break a promise.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(metaparticle_planted), allow(dead_code, reason = "not every engine is built"))]
+#[cfg_attr(any(not(metaparticle_planted), metaparticle_schedule), allow(dead_code, reason = "not every engine is built"))]
 pub(crate) enum Bug {
     /// A group counts as durable before the log has it.
     AcknowledgeBeforeFlush,

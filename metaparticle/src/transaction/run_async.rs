@@ -139,7 +139,11 @@ impl AsyncAttempt<'_> {
                 return Next::Fail(error);
             }
         };
-        known.extend(ended.log.keys());
+        *known = match doom {
+            // What the habit has added and nobody has asked for would keep the next attempt from reading what a group will leave.
+            None => ended.state.seen.records.iter().map(|(key, _)| key.clone()).collect(),
+            Some(_) => ended.log.keys(),
+        };
         if !first.is_empty() {
             let asked = ended.state.seen.records.iter().map(|(key, _)| key);
             self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());

@@ -125,3 +125,23 @@ pub(super) fn lost_group() {
     assert_eq!(seen, [1, 2, 3, 4, 5]);
     assert_eq!(processes[1].read(|tx| tx.get::<Counter>("it").map(|it| it.count)), 5);
 }
+
+/// Who is in the habit of reading more than it needs this time goes on when others do.
+pub(super) fn lost_guess() {
+    let place = Place::on_network(&Network::new());
+    let count = |user: &User, reads_more: bool| {
+        let counted = shuttle::future::block_on(user.0.transaction_async(|tx| {
+            let mut counter = tx.get_mut::<Counter>("it")?;
+            counter.count += 1;
+            if reads_more { tx.get::<Counter>("other").map(drop) } else { Ok(()) }
+        }));
+        counted.expect("commits");
+    };
+    count(&place, true);
+    let jobs = (0..3).map(|_| {
+        let user = place.user();
+        Box::new(move || count(&user, false)) as Job<()>
+    });
+    together(jobs);
+    assert_eq!(place.read(|tx| tx.get::<Counter>("it").map(|it| it.count)), 4);
+}
