@@ -2,7 +2,7 @@
 //!
 //! Several threads write numbers, each its own ones, from 0. Number `n` of a thread is one transaction, which
 //!
-//! - inserts three parts of several sizes, and removes those of the number [`KEPT`] before it;
+//! - inserts three parts of several sizes, and removes those of the number `KEPT` before it;
 //! - inserts, overwrites or removes one of the thread's slots;
 //! - notes in the thread's progress that `n` is written and, now and then, how far it has seen the next thread come;
 //! - now and then adds to the total of all threads.
