@@ -173,7 +173,9 @@ fn appended_to(op: &Op) -> Option<u64> {
 
 fn count(run: &mut Run, lists: &[Transaction], events: &[Event]) {
     let outcomes = events.iter().filter_map(|event| match event {
-        Event::Added { outcome, .. } | Event::Incremented(outcome) | Event::Did(outcome) => Some(*outcome),
+        Event::Added { outcome, .. } | Event::Incremented(outcome) | Event::Moved(outcome) | Event::Did(outcome) => {
+            Some(*outcome)
+        }
         _ => None,
     });
     let (mut transactions, mut figures) = (0, run.figures.clone());

@@ -153,6 +153,11 @@ fn keyed() -> impl Strategy<Value = Type> {
     prop_oneof![Just(Type::Plain), Just(Type::Defaulted), Just(Type::Pair), Just(Type::User)]
 }
 
+/// Mostly the same, so that something happens to it.
+fn key() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => Just(0), 1 => 0..KEYS]
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), Just("a".to_owned()), Just("ä\0".to_owned()), Just("x".repeat(300))]
 }
@@ -195,18 +200,17 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let key = 0..KEYS;
     let leaf = prop_oneof![
-        2 => (ty(), key.clone()).prop_map(|(ty, key)| Op::Get(ty, key)),
-        1 => (ty(), key.clone()).prop_map(|(ty, key)| Op::GetOption(ty, key)),
-        1 => (ty(), key.clone()).prop_map(|(ty, key)| Op::Contains(ty, key)),
-        4 => (ty(), key.clone(), value()).prop_map(|(ty, key, value)| Op::Insert(ty, key, value)),
-        2 => (ty(), key.clone()).prop_map(|(ty, key)| Op::Remove(ty, key)),
-        4 => (ty(), key.clone(), change()).prop_map(|(ty, key, change)| Op::Change(ty, key, change)),
-        2 => (ty(), key.clone(), change()).prop_map(|(ty, key, change)| Op::ChangeOption(ty, key, change)),
-        3 => (ty(), key.clone(), call(), number()).prop_map(|(ty, key, call, number)| Op::Call(ty, key, call, number)),
-        1 => (keyed(), key.clone(), key.clone()).prop_map(|(ty, one, other)| Op::Swap(ty, one, other)),
-        1 => (keyed(), key, any::<bool>(), then())
+        2 => (ty(), key()).prop_map(|(ty, key)| Op::Get(ty, key)),
+        1 => (ty(), key()).prop_map(|(ty, key)| Op::GetOption(ty, key)),
+        1 => (ty(), key()).prop_map(|(ty, key)| Op::Contains(ty, key)),
+        4 => (ty(), key(), value()).prop_map(|(ty, key, value)| Op::Insert(ty, key, value)),
+        2 => (ty(), key()).prop_map(|(ty, key)| Op::Remove(ty, key)),
+        4 => (ty(), key(), change()).prop_map(|(ty, key, change)| Op::Change(ty, key, change)),
+        2 => (ty(), key(), change()).prop_map(|(ty, key, change)| Op::ChangeOption(ty, key, change)),
+        3 => (ty(), key(), call(), number()).prop_map(|(ty, key, call, number)| Op::Call(ty, key, call, number)),
+        1 => (keyed(), key(), key()).prop_map(|(ty, one, other)| Op::Swap(ty, one, other)),
+        1 => (keyed(), key(), any::<bool>(), then())
             .prop_map(|(ty, key, for_writing, then)| Op::WhileHeld { ty, key, for_writing, then }),
         1 => (keyed(), bounds()).prop_map(|(ty, bounds)| Op::Keys(ty, bounds)),
         2 => (keyed(), bounds(), option::of(0..3u8)).prop_map(|(ty, bounds, take)| Op::Range(ty, bounds, take)),

@@ -37,6 +37,8 @@ pub(super) type Objects = BTreeMap<(u8, u8), Value>;
 pub(super) struct Reference {
     /// Whether the program will have several versions.
     pub(super) evolves: bool,
+    /// Whether all objects are looked at after each step. That is a step of its own: what was looked at is known better.
+    pub(super) looks: bool,
     pub(super) version: Version,
     pub(super) objects: Objects,
     /// What was called after commits.
@@ -55,9 +57,10 @@ impl ReferenceStateMachine for Machine {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Reference> {
-        proptest::bool::weighted(evolving())
-            .prop_map(|evolves| Reference {
+        (proptest::bool::weighted(evolving()), any::<bool>())
+            .prop_map(|(evolves, looks)| Reference {
                 evolves,
+                looks,
                 version: Version::First,
                 objects: Objects::new(),
                 effects: Vec::new(),

@@ -23,6 +23,8 @@ pub(super) enum Event {
     },
     /// Both counters of the pair were incremented.
     Incremented(Outcome),
+    /// The token was moved.
+    Moved(Outcome),
     /// A transaction of another kind.
     Did(Outcome),
     /// What must always hold did not.

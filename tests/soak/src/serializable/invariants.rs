@@ -8,6 +8,7 @@ mod pair;
 mod ring;
 mod rooms;
 mod set;
+mod token;
 
 use std::cell::RefCell;
 
@@ -37,7 +38,8 @@ pub(super) fn prepare(store: &Store, round: u64) -> Result<(), Error> {
     store.transaction(|tx| {
         bank::prepare(tx, round)?;
         ring::prepare(tx, round)?;
-        doctors::prepare(tx, round)
+        doctors::prepare(tx, round)?;
+        token::prepare(tx, round)
     })
 }
 
@@ -48,6 +50,7 @@ pub(super) fn clear(store: &Store, round: u64) -> Result<(), Error> {
     clear_all::<doctors::Doctor>(store, round)?;
     clear_all::<pair::Counter>(store, round)?;
     clear_all::<rooms::Booking>(store, round)?;
+    clear_all::<token::Token>(store, round)?;
     clear_all::<set::Element>(store, round)
 }
 
@@ -55,6 +58,7 @@ pub(super) fn clear(store: &Store, round: u64) -> Result<(), Error> {
 pub(super) fn check(store: &Store, round: u64, events: &[Event]) -> Result<Vec<Anomaly>, Error> {
     let mut found: Vec<Anomaly> = events.iter().filter_map(told).collect();
     found.extend(set::check(&set::read(store, round)?, events));
+    found.extend(token::check(&token::read(store, round)?, events));
     found.extend(pair::check(pair::read(store, round)?, events));
     Ok(found)
 }
@@ -70,12 +74,13 @@ fn told(event: &Event) -> Option<Anomaly> {
 impl Client<'_> {
     /// One transaction of some kind.
     pub(super) fn step(&mut self) {
-        match self.random.u8(..6) {
+        match self.random.u8(..7) {
             0 => bank::step(self),
             1 => ring::step(self),
             2 => set::step(self),
             3 => pair::step(self),
             4 => doctors::step(self),
+            5 => token::step(self),
             _ => rooms::step(self),
         }
     }
