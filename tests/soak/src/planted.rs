@@ -15,8 +15,32 @@ struct Planted {
     found_as: &'static [&'static str],
 }
 
-const PLANTED: &[Planted] =
-    &[Planted { bug: "AcknowledgeBeforeFlush", campaign: &["kill", "--rounds", "200"], found_as: &["lost"] }];
+const PLANTED: &[Planted] = &[
+    Planted { bug: "AcknowledgeBeforeFlush", campaign: &["kill", "--rounds", "200"], found_as: &["lost"] },
+    Planted {
+        bug: "LeakTicket",
+        campaign: &["load", "--engine", "sled", "--shape", "hot", "--rounds", "30"],
+        found_as: &["stalled"],
+    },
+    Planted { bug: "NoCommitId", campaign: &["once", "--engine", "mysql"], found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "NoCommitId", campaign: &["once", "--engine", "postgres"], found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "NoCommitId", campaign: &["once", "--engine", "redis"], found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "NoRefusal", campaign: &["once", "--engine", "redis", "--rounds", "100"], found_as: &["doubled", "untrue"] },
+    Planted { bug: "RetryUnknown", campaign: &["once", "--engine", "postgres"], found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "ReuseCommitId", campaign: &["once", "--engine", "postgres"], found_as: &["lost", "untrue"] },
+    Planted {
+        bug: "UnboundedCache",
+        campaign: &["load", "--engine", "sled", "--shape", "many", "--rounds", "30"],
+        found_as: &["grown"],
+    },
+    Planted { bug: "UnknownIsCommitted", campaign: &["once", "--engine", "redis"], found_as: &["lost"] },
+    Planted { bug: "UnknownIsFailed", campaign: &["once", "--engine", "mysql"], found_as: &["untrue"] },
+    Planted {
+        bug: "WakeNobody",
+        campaign: &["load", "--engine", "sled", "--shape", "slow", "--rounds", "30"],
+        found_as: &["stalled"],
+    },
+];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.
 ///
