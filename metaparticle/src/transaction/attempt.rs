@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::fixed::Fixed;
 use super::group::Gate;
-use super::hot_keys::{HotList, Turn};
+use super::hot_keys::{HotKeys, HotList, Turn};
 use super::keys::Keys;
 use super::log::{Call, Log, suspended};
 use super::places::Places;
@@ -69,8 +69,13 @@ pub(super) enum Doom {
     Waits,
 }
 
-/// The last attempt that is begun at once because a group has failed.
-const AT_ONCE: u32 = 8;
+/// The last attempt that leaves it to chance whether others are faster.
+const PATIENT: u32 = 4;
+
+/// Whether everybody is to wait for an attempt with this number.
+pub(super) fn insists(number: u32) -> bool {
+    number > PATIENT
+}
 
 /// What was found changed.
 #[derive(Clone, Debug)]
@@ -278,17 +283,24 @@ impl Attempt {
         let read = missing.keys();
         let reply = match &self.log {
             Some(log) => {
-                let reply = match self.hot_keys_of(read) {
+                let reply = match log.is_empty() && !self.insisted_on(read).is_empty() {
                     // The future queues, and then reads.
-                    hot if log.is_empty() && !hot.is_empty() => Err(log.suspend(Call::Read(read.to_vec()))),
-                    _ => log.read(&self.store, read),
+                    true => Err(log.suspend(Call::Read(read.to_vec()))),
+                    false => log.read(&self.store, read),
                 };
                 self.state.borrow_mut().gate = log.gate();
                 reply
             }
             None => {
-                self.queue_for_hot_keys(read);
-                self.read_from_group(read).map_or_else(|| self.read_now(read), Ok)
+                self.queue_for(self.insisted_on(read));
+                self.read_from_group(read).map_or_else(
+                    || {
+                        // Where others already queue, a first attempt would only get in their way.
+                        self.queue_for(self.first_of(read, |key| self.store.hot_keys().is_hot(key)));
+                        self.read_now(read)
+                    },
+                    Ok,
+                )
             }
         };
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
@@ -367,20 +379,21 @@ impl Attempt {
         }
     }
 
-    /// Those of `keys` that others already queue for, if they are read first and without a turn: an attempt that goes on would
-    /// only get in their way.
-    fn hot_keys_of(&self, keys: &[RecordKey]) -> HotList {
+    /// Those of `keys` that are so, if they are what is read first, and without a turn.
+    fn first_of(&self, keys: &[RecordKey], is_so: impl Fn(&RecordKey) -> bool) -> HotList {
         let state = self.state.borrow();
-        if !state.slots.is_empty() || state.turn.is_some() {
-            return HotList::new();
-        }
-        keys.iter().filter(|key| self.store.hot_keys().is_hot(key)).cloned().collect()
+        let is_first = state.slots.is_empty() && state.turn.is_none();
+        keys.iter().filter(|key| is_first && is_so(key)).cloned().collect()
     }
 
-    fn queue_for_hot_keys(&self, keys: &[RecordKey]) {
-        let hot = self.hot_keys_of(keys);
-        if !hot.is_empty() {
-            self.state.borrow_mut().turn = self.store.hot_keys().acquire(hot, self.fixed.courtesy);
+    /// Those of `keys` that somebody has lost on again and again, and will once more if this attempt goes on.
+    fn insisted_on(&self, keys: &[RecordKey]) -> HotList {
+        self.first_of(keys, |key| self.store.hot_keys().is_insisted_on(key))
+    }
+
+    fn queue_for(&self, keys: HotList) {
+        if !keys.is_empty() {
+            self.state.borrow_mut().turn = self.store.hot_keys().acquire(keys, false, self.fixed.courtesy);
         }
     }
 
@@ -459,10 +472,10 @@ impl Attempt {
 }
 
 impl Conflict {
-    /// What it means for attempt number `next`: whoever has lost so often queues like everybody else. Others may be faster each
-    /// time.
-    pub(super) fn limited(mut self, next: u32) -> Self {
-        if next > AT_ONCE {
+    /// What it means for attempt number `next`: who has lost so often queues, since others may be faster each time; and so do they
+    /// when somebody insists.
+    pub(super) fn limited(mut self, next: u32, queues: &HotKeys) -> Self {
+        if insists(next) || self.keys.iter().any(|key| queues.is_insisted_on(key)) {
             (self.at_once, self.fresh) = (false, None);
         }
         self

@@ -1,7 +1,8 @@
 //! Queues for objects that transactions had a conflict on: whoever lost takes turns instead of racing.
 //!
 //! Turns are taken in key order, so that two transactions cannot wait for each other, and are only a courtesy: a commit is
-//! validated whether or not its transaction has the turn.
+//! validated whether or not its transaction has the turn. So others go on without it who have not lost yet, and are faster than
+//! somebody whose body takes long; but for somebody who *insists*, everybody waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -44,6 +45,7 @@ struct Queue {
 struct Ticket {
     /// Present while its owner sleeps.
     waker: Mutex<Option<Waker>>,
+    insists: bool,
 }
 
 type Delay = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -56,12 +58,20 @@ pub(crate) struct HotKeys {
     hasher: HashState,
     /// How many tickets there are, so that nobody looks for queues when there are none.
     tickets: AtomicU64,
+    /// How many of them insist.
+    insisting: AtomicU64,
     clock: Arc<dyn Clock>,
 }
 
 impl HotKeys {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { shards: Default::default(), hasher: HashState::default(), tickets: AtomicU64::new(0), clock }
+        Self {
+            shards: Default::default(),
+            hasher: HashState::default(),
+            tickets: AtomicU64::new(0),
+            insisting: AtomicU64::new(0),
+            clock,
+        }
     }
 
     fn shard(&self, key: &RecordKey) -> &Mutex<Queues> {
@@ -73,20 +83,26 @@ impl HotKeys {
         self.tickets.load(Ordering::Relaxed) > 0 && self.shard(key).lock().contains_key(key)
     }
 
+    /// Whether somebody insists on the turn on `key`.
+    pub(super) fn is_insisted_on(&self, key: &RecordKey) -> bool {
+        self.insisting.load(Ordering::Relaxed) > 0 && self.shard(key).lock().get(key).is_some_and(Queue::is_insisted_on)
+    }
+
     /// Waits on this thread for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
-    pub(super) fn acquire(self: &Arc<Self>, keys: HotList, patience: Duration) -> Option<Turn> {
+    pub(super) fn acquire(self: &Arc<Self>, keys: HotList, insists: bool, patience: Duration) -> Option<Turn> {
         let deadline = self.clock.now().saturating_add(patience);
-        block_on(self.clone().turn(keys), &*self.clock, Some(deadline))
+        block_on(self.clone().turn(keys, insists), &*self.clock, Some(deadline))
     }
 
     /// The turn on each of `keys`, when it has come. Dropping the future leaves the queues.
-    pub(super) async fn turn(self: Arc<Self>, mut keys: HotList) -> Turn {
+    pub(super) async fn turn(self: Arc<Self>, mut keys: HotList, insists: bool) -> Turn {
         keys.sort();
         keys.dedup();
         let mut turn = Turn { queues: self.clone(), held: SmallVec::with_capacity(keys.len()) };
         for key in keys {
-            let ticket = Arc::new(Ticket::default());
+            let ticket = Arc::new(Ticket { insists, ..Ticket::default() });
             self.tickets.fetch_add(1, Ordering::Relaxed);
+            self.insisting.fetch_add(insists.into(), Ordering::Relaxed);
             // From here on, dropping `turn` leaves the queue.
             turn.held.push((key, ticket));
             let Some((key, ticket)) = turn.held.last() else { continue };
@@ -139,6 +155,7 @@ impl HotKeys {
     fn leave(&self, key: &RecordKey, ticket: &Arc<Ticket>) {
         let mut queues = self.shard(key).lock();
         self.tickets.fetch_sub(1, Ordering::Relaxed);
+        self.insisting.fetch_sub(ticket.insists.into(), Ordering::Relaxed);
         let Some(queue) = queues.get_mut(key) else { return };
         if queue.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, ticket)) {
             queue.holder = None;
@@ -166,6 +183,10 @@ impl HotKeys {
 }
 
 impl Queue {
+    fn is_insisted_on(&self) -> bool {
+        self.holder.iter().chain(&self.waiting).any(|ticket| ticket.insists)
+    }
+
     fn is_first(&self, ticket: &Arc<Ticket>) -> bool {
         self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, ticket))
     }
@@ -229,7 +250,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..200 {
                         let keys = smallvec![RecordKey::new(*b"b"), RecordKey::new(*b"a")];
-                        let turn = queues.acquire(keys, Duration::from_secs(60)).expect("a turn");
+                        let turn = queues.acquire(keys, false, Duration::from_secs(60)).expect("a turn");
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two had the turn at once");
                         inside.fetch_sub(1, Ordering::SeqCst);
                         drop(turn);
@@ -244,9 +265,10 @@ mod tests {
     fn whoever_gives_up_waiting_leaves_the_queue() {
         let queues = Arc::new(HotKeys::new(Arc::new(SystemClock::default())));
         let key = RecordKey::new(*b"a");
-        let turn = queues.acquire(smallvec![key.clone()], Duration::from_secs(60)).expect("a turn");
-        assert!(queues.acquire(smallvec![key.clone()], Duration::ZERO).is_none());
+        let turn = queues.acquire(smallvec![key.clone()], true, Duration::from_secs(60)).expect("a turn");
+        assert!(queues.acquire(smallvec![key.clone()], true, Duration::ZERO).is_none());
+        assert!(queues.is_insisted_on(&key));
         drop(turn);
-        assert!(!queues.is_hot(&key));
+        assert!(!queues.is_hot(&key) && !queues.is_insisted_on(&key));
     }
 }

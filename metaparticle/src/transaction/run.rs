@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Conflict, Doom, Fresh};
+use super::attempt::{Attempt, Conflict, Doom, Fresh, insists};
 use super::commit::Committed;
 use super::fixed::Fixed;
 use super::hot_keys::{HotList, Turn};
@@ -127,7 +127,7 @@ impl<'a> Transaction<'a> {
 
     /// Waits before attempt `number`: a random time, and for the turn on what others are changing too.
     fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<(Option<Turn>, Option<Fresh>)> {
-        let mut conflict = conflict.limited(number);
+        let mut conflict = conflict.limited(number, self.store.hot_keys());
         let (at_once, fresh) = (conflict.at_once, conflict.fresh.take().map(|fresh| *fresh));
         let wait = self.wait_before(number, conflict)?;
         if !wait.is_zero() {
@@ -137,7 +137,7 @@ impl<'a> Transaction<'a> {
             return Ok((None, fresh));
         }
         let patience = self.fixed.patience(self.store.clock());
-        Ok((self.store.hot_keys().acquire(self.hot.clone(), patience), None))
+        Ok((self.store.hot_keys().acquire(self.hot.clone(), insists(number), patience), None))
     }
 
     /// How long to wait before attempt `number`, if there is to be one.

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Doom, Effect, Ended, Fresh};
+use super::attempt::{Attempt, Doom, Effect, Ended, Fresh, insists};
 use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
 use super::fixed::Fixed;
 use super::gate::{Grouped, Origin, Sent};
@@ -56,7 +56,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
             }
         };
         number += 1;
-        let mut conflict = conflict.limited(number);
+        let mut conflict = conflict.limited(number, store.hot_keys());
         fresh = conflict.fresh.take().map(|fresh| *fresh);
         let at_once = conflict.at_once;
         let pause = match transaction.wait_before(number, conflict) {
@@ -68,7 +68,8 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
         }
         if !at_once && !transaction.hot.is_empty() {
             let patience = transaction.fixed.patience(store.clock());
-            turn = within(store.clock(), patience, store.hot_keys().clone().turn(transaction.hot.clone())).await;
+            let waits = store.hot_keys().clone().turn(transaction.hot.clone(), insists(number));
+            turn = within(store.clock(), patience, waits).await;
         }
     }
 }
@@ -206,7 +207,7 @@ impl AsyncAttempt<'_> {
         if turn.is_some() || hot.is_empty() {
             return turn;
         }
-        within(self.store.clock(), self.fixed.patience(self.store.clock()), queues.clone().turn(hot)).await
+        within(self.store.clock(), self.fixed.patience(self.store.clock()), queues.clone().turn(hot, false)).await
     }
 
     async fn perform(&self, log: &mut Log, call: Call) -> Result<()> {

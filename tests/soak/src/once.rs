@@ -13,7 +13,7 @@ use metaparticle_tests::servers::{self, Server};
 use tokio::runtime::Runtime;
 
 use self::callers::{Caller, Desk, lock};
-use self::ledger::Ledger;
+use self::ledger::{Found, Ledger};
 use self::wire::Wire;
 use crate::campaign::{Campaign, Failure, Result, Run, Settings};
 use crate::engine::Engine;
@@ -168,19 +168,26 @@ impl Place {
         }
         ledger.count(&losses.unknown, &mut run.figures);
         let done = Done { number, ids: first..next.load(Ordering::Relaxed), ledger };
-        // What is there may say more than what a caller was told.
-        self.compare(run, &done)?;
-        settled.map(|()| done)
+        match settled {
+            Ok(()) => self.compare(run, &done).map(|()| done),
+            Err(failure) => {
+                keep(run, &done, &Found::default());
+                Err(failure)
+            }
+        }
     }
 
     /// Compares what callers were told with what is there.
     fn compare(&self, run: &Run, done: &Done) -> Result<()> {
         let found = self.observer.transaction(|tx| calls::look(tx, done.number, done.ids.clone()))?;
-        done.ledger.compare(&found).inspect_err(|_| {
-            let history = format!("round {}\n{}{found:#?}\n", done.number, done.ledger);
-            if let Err(error) = std::fs::write(run.folder.join("history"), history) {
-                eprintln!("the history cannot be kept: {error}");
-            }
-        })
+        done.ledger.compare(&found).inspect_err(|_| keep(run, done, &found))
+    }
+}
+
+/// Keeps the history of a round that has gone wrong.
+fn keep(run: &Run, done: &Done, found: &Found) {
+    let history = format!("round {}\n{}{found:#?}\n", done.number, done.ledger);
+    if let Err(error) = std::fs::write(run.folder.join("history"), history) {
+        eprintln!("the history cannot be kept: {error}");
     }
 }

@@ -21,6 +21,14 @@ const KILL_AT_CALLS: &[&str] = &["kill", "--rounds", "0", "--calls", "300"];
 
 const SCHEDULE: &[&str] = &["schedule", "--rounds", "100000"];
 
+const HOT: &[&str] = &["load", "--engine", "sled", "--shape", "hot", "--rounds", "30"];
+const MANY: &[&str] = &["load", "--engine", "sled", "--shape", "many", "--rounds", "30"];
+const SLOW: &[&str] = &["load", "--engine", "sled", "--shape", "slow", "--rounds", "30"];
+
+const MYSQL: &[&str] = &["once", "--engine", "mysql"];
+const POSTGRES: &[&str] = &["once", "--engine", "postgres"];
+const REDIS: &[&str] = &["once", "--engine", "redis"];
+
 const PLANTED: &[Planted] = &[
     Planted { bug: "AcknowledgeBeforeFlush", campaign: KILL, found_as: &["lost"] },
     Planted { bug: "CountPartAsWhole", campaign: KILL, found_as: &["lost", "torn"] },
@@ -35,7 +43,12 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "KeepConflicting", campaign: SCHEDULE, found_as: &["wrong"] },
     Planted { bug: "KeepRolledBack", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
     Planted { bug: "KeepRolledBack", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
+    Planted { bug: "LeakTicket", campaign: HOT, found_as: &["stalled"] },
     Planted { bug: "MarkBeforeJournal", campaign: KILL_AT_CALLS, found_as: &["unopenable"] },
+    Planted { bug: "NoCommitId", campaign: MYSQL, found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "NoCommitId", campaign: POSTGRES, found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "NoCommitId", campaign: REDIS, found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "NoRefusal", campaign: &["once", "--engine", "redis", "--rounds", "100"], found_as: &["doubled", "untrue"] },
     Planted { bug: "ReadStale", campaign: &["serializable", "--engine", "sled"], found_as: &["anomalies"] },
     Planted { bug: "RegisterTooLate", campaign: SCHEDULE, found_as: &["stuck"] },
     Planted { bug: "ReleaseTooEarly", campaign: &["power", "--rounds", "300"], found_as: &["unopenable"] },
@@ -43,6 +56,8 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "RenewUnderOldName", campaign: KILL, found_as: &["unopenable"] },
     Planted { bug: "ReplayTornEntry", campaign: &["power", "--rounds", "300", "--mix"], found_as: &["torn", "unopenable"] },
     Planted { bug: "ReplayTornEntry", campaign: KILL, found_as: &["torn", "unopenable", "unreadable"] },
+    Planted { bug: "RetryUnknown", campaign: POSTGRES, found_as: &["doubled", "lost", "untrue"] },
+    Planted { bug: "ReuseCommitId", campaign: POSTGRES, found_as: &["lost", "untrue"] },
     Planted { bug: "ReuseVersion", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipJournalSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
     Planted { bug: "SkipMapSync", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
@@ -51,12 +66,16 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "SkipReadComparison", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipValidation", campaign: SCHEDULE, found_as: &["wrong"] },
+    Planted { bug: "TrustLength", campaign: &["bytes", "--only", "record"], found_as: &["oversized"] },
+    Planted { bug: "UnboundedCache", campaign: MANY, found_as: &["grown"] },
+    Planted { bug: "UncheckedIndex", campaign: &["bytes", "--only", "journal"], found_as: &["panics"] },
+    Planted { bug: "UnknownIsCommitted", campaign: REDIS, found_as: &["lost"] },
+    Planted { bug: "UnknownIsFailed", campaign: MYSQL, found_as: &["untrue"] },
     Planted { bug: "ValidateOnlyWrites", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "ValidateOnlyWrites", campaign: SCHEDULE, found_as: &["wrong"] },
     Planted { bug: "WakeNobody", campaign: SCHEDULE, found_as: &["stuck"] },
+    Planted { bug: "WakeNobody", campaign: SLOW, found_as: &["stalled"] },
     Planted { bug: "WatchTooLate", campaign: SCHEDULE, found_as: &["stuck"] },
-    Planted { bug: "TrustLength", campaign: &["bytes", "--only", "record"], found_as: &["oversized"] },
-    Planted { bug: "UncheckedIndex", campaign: &["bytes", "--only", "journal"], found_as: &["panics"] },
 ];
 
 /// Plants bugs in metaparticle, and sees whether the campaigns find them.

@@ -1,6 +1,9 @@
 //! What this process takes of the system.
 
 use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::campaign::{Failure, Result};
 use crate::figures::Figures;
@@ -62,6 +65,26 @@ impl Memory {
         }
         let what = format!("memory grew by {} KiB, to {} KiB at the most: {:?}", self.growth(), self.most(), self.0);
         Err(Failure::new("grown", what))
+    }
+}
+
+/// How long the disk takes, which others use too.
+#[derive(Debug, Default)]
+pub(super) struct Disk(Duration);
+
+impl Disk {
+    /// Has it write something, and returns how long it has taken at the most so far.
+    pub(super) fn sample(&mut self, folder: &Path) -> Result<Duration> {
+        let start = Instant::now();
+        let mut file = fs::File::create(folder.join("probe"))?;
+        file.write_all(b"something")?;
+        file.sync_all()?;
+        self.0 = self.0.max(start.elapsed());
+        Ok(self.0)
+    }
+
+    pub(super) fn longest(&self) -> Duration {
+        self.0
     }
 }
 

@@ -115,8 +115,8 @@ impl Hall {
         }
     }
 
-    /// An error, if something is wrong by now.
-    pub(super) fn watch(&self) -> Result<()> {
+    /// An error, if something is wrong by now. The disk has taken so long at the most, which nobody can help.
+    pub(super) fn watch(&self, disk: Duration) -> Result<()> {
         if let Some(failure) = lock(&self.failure).clone() {
             return Err(failure);
         }
@@ -127,16 +127,22 @@ impl Hall {
             if began > 0 && since > TIMEOUT + GRACE {
                 return Err(Failure::new("stuck", format!("{} has not come back for {since:?}", worker.name())));
             }
+            let longest = Duration::from_millis(worker.longest.load(Ordering::Relaxed));
+            // Whoever reads very much may have to begin anew more than once, before and after its turn.
+            if longest > STALLED + disk && worker.shape != Shape::Huge {
+                let what = format!("a call of {} took {longest:?}, and the disk {disk:?} at the most", worker.name());
+                return Err(Failure::new("stalled", what));
+            }
         }
         Ok(())
     }
 
     /// Waits until everybody has ended what they have begun.
-    pub(super) fn close(&self) -> Result<()> {
+    pub(super) fn close(&self, disk: Duration) -> Result<()> {
         self.is_over.store(true, Ordering::Relaxed);
         let waited = self.changed.wait_timeout_while(lock(&self.working), TIMEOUT + GRACE, |working| *working > 0);
         let working = *waited.unwrap_or_else(PoisonError::into_inner).0;
-        self.watch()?;
+        self.watch(disk)?;
         if working > 0 {
             return Err(Failure::new("stuck", format!("{working} have not come back")));
         }
@@ -207,11 +213,6 @@ impl<'a> Call<'a> {
                 worker.commits.fetch_add(1, Ordering::Relaxed);
                 worker.attempts.fetch_add(attempts.into(), Ordering::Relaxed);
                 worker.most_attempts.fetch_max(attempts.into(), Ordering::Relaxed);
-                // Whoever reads very much may have to begin anew more than once, before and after its turn.
-                if took > STALLED && worker.shape != Shape::Huge {
-                    let what = format!("a call of {} took {took:?}, and {attempts} attempts", worker.name());
-                    hall.fail(Failure::new("stalled", what));
-                }
             }
             Err(Trouble::Torn(sum)) => {
                 hall.fail(Failure::new("torn", format!("{} has seen the sum {sum}, and it always was 0", worker.name())));

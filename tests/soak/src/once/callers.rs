@@ -46,7 +46,7 @@ impl<'a> Desk<'a> {
             let fails = random.u8(..32) == 0;
             let job = Job { call, deed, round: self.round, fails };
             let done = match deed {
-                Deed::Take => self.take_and_free(store, caller, Job { fails: false, ..job }).await,
+                Deed::Take => self.take_and_free(store, caller, Job { fails: false, ..job }, &mut random).await,
                 _ => self.repeat(store, caller, job, &mut random).await,
             };
             if done.is_err() {
@@ -82,9 +82,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Holds a slot, if it is free, until it is known to be freed.
-    async fn take_and_free(&self, store: &Store, caller: Caller, mut take: Job) -> Result<()> {
-        let options = TransactionOptions::new().name("a call with a slot");
+    /// Holds the slot for a while, if it is free, and until it is known to be freed.
+    async fn take_and_free(&self, store: &Store, caller: Caller, mut take: Job, random: &mut fastrand::Rng) -> Result<()> {
+        let options = TransactionOptions::new().name("a call with the slot");
         let taken = loop {
             let told = once(store, caller, options, None, take).await?;
             lock(&self.ledger).note_take(take.call, told);
@@ -97,7 +97,12 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         if taken == Told::Before && take.call.tried == 1 {
-            return Err(Failure::new("untrue", format!("call {} holds a slot before it has taken it", take.call.id)));
+            return Err(Failure::new("untrue", format!("call {} holds the slot before it has taken it", take.call.id)));
+        }
+        let held = Duration::from_micros(random.u64(..5000));
+        match caller {
+            Caller::Thread => std::thread::sleep(held),
+            Caller::Task => tokio::time::sleep(held).await,
         }
         let free = Job { deed: Deed::Free, ..take };
         let mut is_known = true;
@@ -105,7 +110,7 @@ impl<'a> Desk<'a> {
             match once(store, caller, options, None, free).await? {
                 Told::Now => return Ok(()),
                 Told::Before if is_known => {
-                    let what = format!("call {} was told that it holds its slot, and does not", take.call.id);
+                    let what = format!("call {} was told that it holds the slot, and does not", take.call.id);
                     return Err(Failure::new("lost", what));
                 }
                 Told::Before => return Ok(()),

@@ -25,7 +25,7 @@ struct Entry {
     mark: String,
 }
 
-/// What one call at a time holds. It is absent again and again, so that a commit which comes late finds what it has compared.
+/// What one call of a round at a time holds. It is absent again and again, so that a commit which comes late finds what it has compared.
 #[persistent(key = u64)]
 struct Slot {
     call: u64,
@@ -42,7 +42,7 @@ struct Page {
 /// How many pages there are.
 const PAGES: u64 = 150;
 
-/// Of each kind in a round.
+/// Logs of each kind, and counters, in a round.
 const PLACES: u64 = 4;
 
 /// What a call is to do.
@@ -65,10 +65,10 @@ pub(super) enum Deed {
 impl Deed {
     pub(super) fn random(random: &mut fastrand::Rng) -> Self {
         match random.u8(..32) {
-            0..12 => Self::Append,
-            12..22 => Self::Enter,
-            22..25 => Self::EnterAfterLook,
-            25 => Self::EnterAfterMuch,
+            0..9 => Self::Append,
+            9..18 => Self::Enter,
+            18..21 => Self::EnterAfterLook,
+            21 => Self::EnterAfterMuch,
             _ => Self::Take,
         }
     }
@@ -148,21 +148,21 @@ impl Job {
 
     fn take(&self, tx: &Tx) -> Result<Told, Trouble> {
         let Call { id, tried } = self.call;
-        match tx.get::<Option<Slot>>(self.place())? {
+        match tx.get::<Option<Slot>>(self.round)? {
             Some(slot) if slot.call == id => return Ok(Told::Before),
             Some(_) => return Err(Trouble::Refused),
             None => {}
         }
-        tx.insert(self.place(), Slot { call: id, tried, mark: self.call.mark() })?;
+        tx.insert(self.round, Slot { call: id, tried, mark: self.call.mark() })?;
         Ok(Told::Now)
     }
 
     fn free(&self, tx: &Tx) -> Result<Told, Trouble> {
-        let is_own = tx.get::<Option<Slot>>(self.place())?.is_some_and(|slot| slot.call == self.call.id);
+        let is_own = tx.get::<Option<Slot>>(self.round)?.is_some_and(|slot| slot.call == self.call.id);
         if !is_own {
             return Ok(Told::Before);
         }
-        tx.remove::<Slot>(self.place())?;
+        tx.remove::<Slot>(self.round)?;
         Ok(Told::Now)
     }
 }
@@ -183,7 +183,7 @@ pub(super) fn look(tx: &Tx, round: u64, ids: std::ops::Range<u64>) -> metapartic
         found.appended.extend(&tx.get::<Log>(place)?.calls);
         found.entered.extend(&tx.get::<Log>(u64::MAX - place)?.calls);
         found.counted += tx.get::<Counter>(place)?.n;
-        found.held.extend(tx.get::<Option<Slot>>(place)?.map(|slot| (slot.call, slot.tried)));
     }
+    found.held = tx.get::<Option<Slot>>(round)?.map(|slot| (slot.call, slot.tried));
     Ok(found)
 }

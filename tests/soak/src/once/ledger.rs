@@ -47,15 +47,15 @@ pub(super) struct Found {
     pub(super) entered: Vec<(u64, u32)>,
     pub(super) entries: Vec<(u64, u32)>,
     pub(super) counted: u64,
-    /// By calls that hold a slot.
-    pub(super) held: Vec<(u64, u32)>,
+    /// By the call that holds the slot.
+    pub(super) held: Option<(u64, u32)>,
 }
 
 /// What the callers of one round were told, for each call the tries in their order.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     calls: BTreeMap<u64, Vec<Told>>,
-    /// Of calls that wanted to hold a slot, and have freed it if they did.
+    /// Of calls that wanted to hold the slot, and have freed it if they did.
     takes: BTreeMap<u64, Vec<Told>>,
 }
 
@@ -103,14 +103,17 @@ impl Ledger {
         if let Some(id) = made.keys().find(|id| !self.calls.contains_key(id)) {
             return Err(Failure::new("untrue", format!("call {id} was made by nobody")));
         }
-        found.held.iter().try_for_each(|(id, tried)| match self.takes.get(id).and_then(|told| told.get(*tried as usize)) {
+        let told = |(id, tried): (u64, u32)| self.takes.get(&id)?.get(tried as usize);
+        match found.held {
             // It may have come when its caller had gone.
-            Some(Told::Unknown) => Ok(()),
-            told => Err(Failure::new(
-                "untrue",
-                format!("try {tried} of call {id} holds a slot; it was told {told:?}, and has freed it"),
-            )),
-        })
+            Some(held) if told(held) != Some(&Told::Unknown) => {
+                let (id, tried) = held;
+                let what =
+                    format!("try {tried} of call {id} holds the slot, which nobody should by now; it was told {:?}", told(held));
+                Err(Failure::new("untrue", what))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -197,7 +200,7 @@ mod tests {
     fn what_is_there_twice_or_in_part_is_noticed() {
         let mut ledger = Ledger::default();
         (0..2).for_each(|id| ledger.note(Call { id, tried: 0 }, Now));
-        let found = || Found { appended: vec![(0, 0)], entered: vec![(1, 0)], entries: vec![(1, 0)], counted: 1, held: vec![] };
+        let found = || Found { appended: vec![(0, 0)], entered: vec![(1, 0)], entries: vec![(1, 0)], counted: 1, held: None };
         assert!(ledger.compare(&found()).is_ok());
         let figure = |change: fn(&mut Found)| {
             let mut changed = found();
@@ -211,6 +214,6 @@ mod tests {
         assert_eq!(figure(|found| found.entries[0].1 = 1), "torn");
         assert_eq!(figure(|found| found.appended.clear()), "lost");
         assert_eq!(figure(|found| found.appended.push((7, 0))), "untrue");
-        assert_eq!(figure(|found| found.held.push((0, 0))), "untrue");
+        assert_eq!(figure(|found| found.held = Some((0, 0))), "untrue");
     }
 }
