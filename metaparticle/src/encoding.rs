@@ -1,5 +1,6 @@
 //! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
 
+use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -185,8 +186,15 @@ impl fmt::Debug for FieldWriter {
     }
 }
 
-/// Decodes a whole value.
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+/// Decodes a whole value. A text is read where it is: for one of its own, bincode would first ask for memory that is set to zero.
+fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, DecodeError> {
+    if TypeId::of::<T>() == TypeId::of::<String>() {
+        let mut text = Some(decode_seed(PhantomData::<&str>, bytes)?.to_owned());
+        let text: &mut dyn Any = &mut text;
+        if let Some(text) = text.downcast_mut::<Option<T>>().and_then(Option::take) {
+            return Ok(text);
+        }
+    }
     decode_seed(PhantomData::<T>, bytes)
 }
 
@@ -227,7 +235,7 @@ pub trait Storable: Sized {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Storable for T {
+impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
     fn store(&self, out: &mut FieldWriter) -> Result<()> {
         out.put(self, |bytes| decode::<T>(bytes).map(drop))
     }
@@ -318,12 +326,16 @@ pub fn store_with<S: Serialize>(value: &S, out: &mut FieldWriter) -> Result<()> 
 }
 
 /// Reads a field with a `with` module.
-pub fn load_with<D: DeserializeOwned>(fields: &mut FieldReader<'_>, index: usize) -> Result<D> {
+pub fn load_with<D: DeserializeOwned + 'static>(fields: &mut FieldReader<'_>, index: usize) -> Result<D> {
     fields.required(index)
 }
 
 /// Reads a field with a `with` module, or makes it where the record has none.
-pub fn load_with_or<D: DeserializeOwned>(fields: &mut FieldReader<'_>, index: usize, default: impl FnOnce() -> D) -> Result<D> {
+pub fn load_with_or<D: DeserializeOwned + 'static>(
+    fields: &mut FieldReader<'_>,
+    index: usize,
+    default: impl FnOnce() -> D,
+) -> Result<D> {
     Ok(fields.optional(index)?.unwrap_or_else(default))
 }
 
@@ -382,7 +394,7 @@ impl<'a> FieldReader<'a> {
         self.fields.get(index).map_or("?", Field::name)
     }
 
-    fn decode<T: DeserializeOwned>(&self, index: usize, bytes: &[u8]) -> Result<T> {
+    fn decode<T: DeserializeOwned + 'static>(&self, index: usize, bytes: &[u8]) -> Result<T> {
         decode(bytes).map_err(|error| {
             let (name, size, wanted) = (self.name(index), bytes.len(), std::any::type_name::<T>());
             let message = format!("the stored field `{name}` ({size} bytes) cannot be read as a {wanted}");
@@ -390,11 +402,11 @@ impl<'a> FieldReader<'a> {
         })
     }
 
-    fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
+    fn optional<T: DeserializeOwned + 'static>(&self, index: usize) -> Result<Option<T>> {
         self.bytes(index)?.map(|bytes| self.decode(index, &bytes)).transpose()
     }
 
-    fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T> {
+    fn required<T: DeserializeOwned + 'static>(&self, index: usize) -> Result<T> {
         // That a record has no such field, without a default, is found when its schema is looked at.
         let missing = || Error::new(ErrorKind::Incompatible, format!("the record has no field `{}`", self.name(index)));
         self.optional(index)?.ok_or_else(missing)

@@ -12,6 +12,8 @@ pub use crate::persistent::{Field, Handle, OldStruct, Singleton};
 pub use crate::sharing::{NotShared, Probe, Shared, Sharing};
 pub use crate::transaction::{Outcome, TransactionOptions as Options};
 
+use std::rc::Rc;
+
 use crate::Result;
 use crate::object::Ref;
 use crate::persistent::Persistent;
@@ -106,7 +108,7 @@ pub fn run<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Result<Out>) ->
 
 /// Runs the body of a transactional `async fn` on the current store of the task that polls it first.
 pub async fn run_async<Out: Outcome>(options: Options, body: impl Fn(&Tx) -> Result<Out>) -> Out {
-    match current() {
+    match current().map(Rc::unwrap_or_clone) {
         Ok(store) => crate::transaction::run_async(store, options, |tx| body(tx).unwrap_or_else(Out::from_error)).await,
         Err(error) => Out::from_error(error),
     }

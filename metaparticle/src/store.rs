@@ -7,6 +7,7 @@ mod stats;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +130,7 @@ impl Store {
     /// # metaparticle::Ok(())
     /// ```
     pub fn transaction<R, E: From<Error>>(&self, body: impl Fn(&Tx) -> Result<R, E>) -> Result<R, E> {
-        run(self, TransactionOptions::new(), body)
+        run(&Rc::new(self.clone()), TransactionOptions::new(), body)
     }
 
     /// As [`transaction`](Store::transaction), with options.
@@ -138,7 +139,7 @@ impl Store {
         options: TransactionOptions,
         body: impl Fn(&Tx) -> Result<R, E>,
     ) -> Result<R, E> {
-        run(self, options, body)
+        run(&Rc::new(self.clone()), options, body)
     }
 
     /// As [`transaction`](Store::transaction), for async code: the same as a `#[transactional]` function that is an `async fn`.

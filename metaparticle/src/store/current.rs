@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use super::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ static DEFAULT: RwLock<Option<Store>> = RwLock::new(None);
 
 thread_local! {
     /// Stores entered on this thread, each with the number of its guard.
-    static ENTERED: RefCell<Vec<(u64, Store)>> = const { RefCell::new(Vec::new()) };
+    static ENTERED: RefCell<Vec<(u64, Rc<Store>)>> = const { RefCell::new(Vec::new()) };
     static NEXT_GUARD: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -46,11 +47,11 @@ pub fn open(url: impl AsRef<str>) -> Result<Store> {
 }
 
 /// The store that transactional functions on this thread work on now.
-pub(crate) fn current() -> Result<Store> {
+pub(crate) fn current() -> Result<Rc<Store>> {
     if let Some(store) = ENTERED.with_borrow(|entered| entered.last().map(|(_, store)| store.clone())) {
         return Ok(store);
     }
-    DEFAULT.read().clone().ok_or_else(|| {
+    DEFAULT.read().clone().map(Rc::new).ok_or_else(|| {
         let message = "no store is open: call `metaparticle::open(\"my.db\")?` at the start of the program, or open one with \
                        `Store::open` and use it with `store.run(|| …)` or `store.enter()`";
         Error::new(ErrorKind::Setup, message)
@@ -69,7 +70,7 @@ pub struct Entered {
 impl Entered {
     pub(super) fn new(store: Store) -> Self {
         let guard = NEXT_GUARD.replace(NEXT_GUARD.get() + 1);
-        ENTERED.with_borrow_mut(|entered| entered.push((guard, store)));
+        ENTERED.with_borrow_mut(|entered| entered.push((guard, Rc::new(store))));
         Self { guard, not_send: PhantomData }
     }
 }

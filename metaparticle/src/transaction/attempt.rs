@@ -1,6 +1,7 @@
 //! One run of a body: what it has seen, what it wants to change, and what to undo if a nested function fails.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::fixed::Fixed;
@@ -22,7 +23,8 @@ use crate::store::{Store, Waiter};
 
 /// One run of a body.
 pub(crate) struct Attempt {
-    pub(super) store: Store,
+    /// Its thread's: all threads would wait for each other to count one that they share.
+    pub(super) store: Rc<Store>,
     fixed: Fixed,
     /// The time of day, once it was asked for.
     now: Cell<Option<SystemTime>>,
@@ -148,7 +150,7 @@ impl Slot {
 }
 
 impl Attempt {
-    pub(super) fn new(store: Store, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Self {
+    pub(super) fn new(store: Rc<Store>, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Self {
         let Room { slots, records, undo } = Room::take();
         let state = State {
             slots,
@@ -181,7 +183,7 @@ impl Attempt {
     /// What is left when the body has ended.
     pub(super) fn end(self) -> Ended {
         Ended {
-            store: self.store,
+            store: Rc::unwrap_or_clone(self.store),
             fixed: self.fixed,
             number: self.number,
             state: self.state.into_inner(),
@@ -192,7 +194,8 @@ impl Attempt {
     /// Puts together again what `end` gave.
     pub(super) fn resume(ended: Ended) -> Self {
         let Ended { store, fixed, number, state, log } = ended;
-        Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: Some(Box::new(log)) }
+        let (store, now, state) = (Rc::new(store), Cell::new(fixed.now), RefCell::new(state));
+        Self { store, fixed, now, number, state, log: Some(Box::new(log)) }
     }
 
     pub(super) fn log(&self) -> Option<&Log> {

@@ -30,10 +30,10 @@ thread_local! {
 }
 
 /// Runs `body` as a transaction of `store`, or as part of the one that is running.
-pub(crate) fn run<Out: Outcome>(store: &Store, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
+pub(crate) fn run<Out: Outcome>(store: &Rc<Store>, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
     match running(store) {
         Some(attempt) => run_nested(attempt, options, body),
-        None => Transaction::new(store, options).run(body),
+        None => Transaction::new(store, options).run(store, body),
     }
 }
 
@@ -101,11 +101,11 @@ impl<'a> Transaction<'a> {
         Self { store, retry, fixed, hot: HotList::new(), last_conflict: None, last_wait: None }
     }
 
-    fn run<Out: Outcome>(mut self, body: impl Fn(&Tx) -> Out) -> Out {
+    fn run<Out: Outcome>(mut self, store: &Rc<Store>, body: impl Fn(&Tx) -> Out) -> Out {
         let mut number = 1;
         let (mut turn, mut fresh) = (None, None);
         loop {
-            let conflict = match self.attempt(number, turn, fresh, &body) {
+            let conflict = match self.attempt(Attempt::new(store.clone(), self.fixed, number, turn, None), fresh, &body) {
                 Next::Return(out) => return out,
                 Next::Fail(error) => return Out::from_error(self.explain(error, number)),
                 Next::RunAgain(conflict) => conflict,
@@ -177,14 +177,8 @@ impl<'a> Transaction<'a> {
         Error::new(ErrorKind::Conflict, message)
     }
 
-    fn attempt<Out: Outcome>(
-        &mut self,
-        number: u32,
-        turn: Option<Turn>,
-        fresh: Option<Fresh>,
-        body: &impl Fn(&Tx) -> Out,
-    ) -> Next<Out> {
-        let attempt = Rc::new(Attempt::new(self.store.clone(), self.fixed, number, turn, None));
+    fn attempt<Out: Outcome>(&mut self, attempt: Attempt, fresh: Option<Fresh>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
+        let attempt = Rc::new(attempt);
         attempt.state.borrow_mut().fresh = fresh;
         self.store.counters().attempted();
         let out = run_body(&attempt, body);
