@@ -11,6 +11,9 @@ mod tests;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use self::files::{put_snapshots_aside, remove_unfinished_snapshots, wait_for_sled_lock};
 use super::files::io_error;
@@ -34,6 +37,9 @@ impl LibraryError for ::sled::Error {
         }
     }
 }
+
+/// After so long, sled is asked whether it has failed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything is in one tree.
 pub(crate) struct Sled {
@@ -76,6 +82,29 @@ fn open_files(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::
     })
 }
 
+impl Sled {
+    /// Hands sled's buffers to the system.
+    ///
+    /// Where a write of sled's own fails, it may tell nobody who waits already. Whoever asks later is told, and that wakes the others. So
+    /// it is asked again when it takes long.
+    fn flush(&self) -> Result<()> {
+        let flush = || guarded(&self.path, ErrorKind::Engine, "could not write to disk", || self.db.flush()).map(drop);
+        thread::scope(|scope| {
+            let (tell, told) = mpsc::channel();
+            let mut patience = PATIENCE;
+            loop {
+                let tell = tell.clone();
+                let asking = thread::Builder::new().spawn_scoped(scope, move || tell.send(flush()));
+                asking.map_err(|error| io_error(&self.path, "no thread can be started to write it", error))?;
+                match told.recv_timeout(patience) {
+                    Ok(flushed) => return flushed,
+                    Err(_) => patience *= 2,
+                }
+            }
+        })
+    }
+}
+
 impl Library for Sled {
     /// Keys and values that sled keeps safe; all changes of a transaction are in the journal at once.
     const LIMITS: Limits = Limits { key_bytes: 1 << 10, record_bytes: 128 << 10, commit_bytes: 4 << 20, commit_records: 1 << 12 };
@@ -114,7 +143,7 @@ impl Library for Sled {
     /// sled's `flush` hands its buffers to the system, but does not sync the file.
     fn commit(&self, batch: ::sled::Batch) -> Result<()> {
         guarded(&self.path, ErrorKind::Engine, "could not write", || self.tree.apply_batch(batch))?;
-        guarded(&self.path, ErrorKind::Engine, "could not write to disk", || self.db.flush())?;
+        self.flush()?;
         if planted(Bug::SkipMapSync) {
             return Ok(());
         }
