@@ -156,8 +156,8 @@ impl Site {
 /// Takes in what a child says, up to its end.
 fn listen(child: &mut Child, ledger: &mut Ledger, run: &mut Run) -> Result<()> {
     let lines = child.rest()?;
-    let end = child.end()?;
     fs::write(run.folder.join("said"), lines.join("\n"))?;
+    let end = child.end()?;
     let mut is_open = false;
     let (own, said): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| faulty::is_own(line));
     for line in own {

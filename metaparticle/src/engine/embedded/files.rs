@@ -1,7 +1,7 @@
 //! Files of a store: their errors, and what makes them last.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
@@ -13,6 +13,32 @@ pub(super) fn io_error(path: &Path, what: &str, error: io::Error) -> Error {
 /// Syncs a file, or the names in a folder.
 pub(super) fn sync_path(path: &Path) -> io::Result<()> {
     ignore_gone(File::open(path).and_then(|file| file.sync_all()))
+}
+
+/// Writes all files below a folder again, as they are, and syncs them.
+pub(super) fn write_again(folder: &Path) -> io::Result<()> {
+    let mut part = vec![0; 1 << 20];
+    for entry in ignore_gone(fs::read_dir(folder).map(Some))?.into_iter().flatten() {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            write_again(&entry.path())?;
+            continue;
+        }
+        let mut file = OpenOptions::new().read(true).write(true).open(entry.path())?;
+        let mut at = 0;
+        loop {
+            file.seek(SeekFrom::Start(at))?;
+            let read = file.read(&mut part)?;
+            if read == 0 {
+                break;
+            }
+            file.seek(SeekFrom::Start(at))?;
+            file.write_all(&part[..read])?;
+            at += read as u64;
+        }
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What was removed meanwhile is not to be synced, nor is a folder on a system that cannot open folders.

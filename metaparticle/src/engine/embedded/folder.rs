@@ -8,7 +8,7 @@
 //! | `journal/` | commits that the map may not have yet |
 //!
 //! A slot is: magic `metapart`, format `u16` (2; in format 1, there was no journal), stage `u8` (1 being made, 2 open, 3 closed),
-//! zero `u8`, sequence `u64`, store id `u128`, last commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are
+//! being written `u8` (1 while the map's files are changed and not synced), sequence `u64`, store id `u128`, last commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are
 //! little-endian. The mark is written when the map has changed and not synced by itself: it may be older than what the map has,
 //! after a power cut, and is never newer. If the map has less than the mark says, the map has lost something.
 
@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{ignore_gone, io_error, parent, sync_path};
+use super::files::{ignore_gone, io_error, parent, sync_path, write_again};
 use super::map::NUMBERS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
@@ -51,6 +51,9 @@ pub(super) struct Mark {
     pub(super) last_commit: u64,
     /// Whether the store was opened before by a program that makes one.
     pub(super) has_journal: bool,
+    /// Whether the map's files were being changed. If a sync of them has failed, then they are read as they were written, and later
+    /// syncs succeed, and what is on disk is something else: the system gives up what it could not write.
+    is_being_written: bool,
     sequence: u64,
 }
 
@@ -80,12 +83,17 @@ impl Folder {
             // The mark is written before anything else is made.
             return Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark is empty", path.display())));
         }
-        let fresh = Mark { stage: Stage::BeingMade, store_id: random::id(), last_commit: 0, has_journal: false, sequence: 0 };
+        let store_id = random::id();
+        let fresh =
+            Mark { stage: Stage::BeingMade, store_id, last_commit: 0, has_journal: false, is_being_written: false, sequence: 0 };
         let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
         let mut folder = Self { path: path.to_owned(), library, mark_file, mark, _lock: lock };
-        if bytes.is_empty() {
-            folder.write_mark(fresh.stage, fresh.last_commit)?;
+        if mark.is_being_written {
+            let written = write_again(&folder.files());
+            written.map_err(|error| io_error(path, "its files cannot be written again, after a failure", error))?;
         }
+        // Libraries change their files when they open them.
+        folder.begin_writing()?;
         folder.sync_mark()?;
         if folder.mark.stage == Stage::BeingMade {
             // Before anything else is made here: a folder that has that and no mark is somebody else's.
@@ -107,9 +115,18 @@ impl Folder {
         self.path.join("journal")
     }
 
-    /// Writes the next slot; `sync_mark` makes it last.
+    /// Takes note that the map's files are about to be changed.
+    pub(super) fn begin_writing(&mut self) -> Result<()> {
+        self.write_slot(Mark { is_being_written: true, ..self.mark })
+    }
+
+    /// Takes note of what is on disk; `sync_mark` makes it last.
     pub(super) fn write_mark(&mut self, stage: Stage, last_commit: u64) -> Result<()> {
-        let mark = Mark { stage, last_commit, has_journal: true, sequence: self.mark.sequence + 1, ..self.mark };
+        self.write_slot(Mark { stage, last_commit, has_journal: true, is_being_written: false, ..self.mark })
+    }
+
+    fn write_slot(&mut self, mark: Mark) -> Result<()> {
+        let mark = Mark { sequence: self.mark.sequence + 1, ..mark };
         let at = SLOTS[(mark.sequence % 2) as usize];
         let write = self.mark_file.seek(SeekFrom::Start(at)).and_then(|_| self.mark_file.write_all(&encode(&mark)));
         write.map_err(|error| io_error(&self.path, "its mark cannot be written", error))?;
@@ -254,13 +271,13 @@ pub(super) fn in_store(path: &Path, error: &Error) -> Error {
 fn encode(mark: &Mark) -> [u8; SLOT_BYTES] {
     let mut bytes = Vec::with_capacity(SLOT_BYTES);
     bytes.extend_from_slice(MAGIC);
-    bytes.extend(FORMATS.end().to_le_bytes());
+    bytes.extend(if mark.has_journal { FORMATS.end() } else { FORMATS.start() }.to_le_bytes());
     bytes.push(match mark.stage {
         Stage::BeingMade => 1,
         Stage::Open => 2,
         Stage::Closed => 3,
     });
-    bytes.push(0);
+    bytes.push(mark.is_being_written.into());
     bytes.extend(mark.sequence.to_le_bytes());
     bytes.extend(mark.store_id.to_le_bytes());
     bytes.extend(mark.last_commit.to_le_bytes());
@@ -304,8 +321,9 @@ fn decode_slot(slot: &[u8]) -> Option<(u16, Mark)> {
     let store_id = u128::from(number(20)?) | u128::from(number(28)?) << 64;
     let format = u16::from_le_bytes([*content.get(8)?, *content.get(9)?]);
     let has_journal = format > *FORMATS.start();
+    let is_being_written = *content.get(11)? != 0;
     let (sequence, last_commit) = (number(12)?, number(36)?);
-    let mark = Mark { stage, store_id, last_commit, sequence, has_journal };
+    let mark = Mark { stage, store_id, last_commit, sequence, has_journal, is_being_written };
     (sequence < NUMBERS && last_commit < NUMBERS).then_some((format, mark))
 }
 
@@ -332,8 +350,15 @@ mod tests {
 
     #[test]
     fn one_damaged_slot_is_survived_and_two_are_not() {
-        let old = Mark { stage: Stage::Open, store_id: u128::MAX - 9, last_commit: 41, has_journal: true, sequence: 2 };
-        let new = Mark { last_commit: 42, sequence: 3, ..old };
+        let old = Mark {
+            stage: Stage::Open,
+            store_id: u128::MAX - 9,
+            last_commit: 41,
+            has_journal: true,
+            is_being_written: false,
+            sequence: 2,
+        };
+        let new = Mark { last_commit: 42, is_being_written: true, sequence: 3, ..old };
         let mut bytes = vec![0; 512 + SLOT_BYTES];
         bytes[..SLOT_BYTES].copy_from_slice(&encode(&old));
         bytes[512..].copy_from_slice(&encode(&new));

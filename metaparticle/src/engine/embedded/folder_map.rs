@@ -101,6 +101,7 @@ impl<L: Library> FolderMap<L> {
 
     fn write(&self, writer: &mut Writer, group: &Group) -> Result<()> {
         let mut state = State { last_commit: group.last_commit, ..writer.state };
+        writer.folder.begin_writing()?;
         let mut batch = self.library.batch();
         for (key, record) in &group.changes {
             self.add(&mut batch, &mut state, key, record.as_ref())?;

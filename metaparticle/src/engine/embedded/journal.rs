@@ -77,6 +77,11 @@ impl Journal {
         // Read twice, so that nothing is replayed of a journal that turns out to be damaged.
         let end = recovery::verify(&layout, &mut segments, after)?;
         cut_torn(&layout, &mut segments, end)?;
+        if end.last_commit > after {
+            segments[end.segment].write_again(&layout, end.at)?;
+        } else {
+            segments[end.segment].sync()?;
+        }
         let mut unreleased = VecDeque::new();
         recovery::replay(&layout, &mut segments[..=end.segment], after, &mut |group, bytes| {
             note(&mut unreleased, &layout, group.last_commit, bytes);
@@ -173,8 +178,6 @@ fn cut_torn(layout: &Layout, segments: &mut [Segment], end: End) -> Result<()> {
         layout.read(segment, &mut content)?;
         segment.clear(at, &content)?;
     }
-    // What a killed process wrote and did not sync is whole, and may still be lost.
-    segments[end.segment].sync()?;
     layout.sync_names()
 }
 

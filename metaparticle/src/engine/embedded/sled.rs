@@ -56,8 +56,10 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     let folder = Folder::open(path, "sled")?;
     remove_unfinished_snapshots(&folder)?;
     wait_for_sled_lock(path, &folder)?;
-    let db = open_files(path, &folder, cache_bytes)?;
-    let last = LastHandle::new(db.clone());
+    let opened = open_files(path, &folder, cache_bytes)?;
+    let last = LastHandle::new(opened.clone());
+    // From here on, this one is dropped first.
+    let db = opened;
     let tree: ::sled::Tree = (*db).clone();
     let file = File::open(folder.files().join("db")).map_err(|error| io_error(path, "its file is missing", error))?;
     FolderMap::new(folder, Sled { tree, db, _last: last, file, path: path.to_owned() })

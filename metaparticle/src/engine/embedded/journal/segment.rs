@@ -53,6 +53,15 @@ impl Segment {
         self.sync()
     }
 
+    /// Makes what it has up to `end` last: that of a killed process may not be synced. If a sync has failed, the next one succeeds
+    /// although it writes nothing, because the system has given up what it could not write; so all is written again.
+    pub(super) fn write_again(&mut self, layout: &Layout, end: usize) -> Result<()> {
+        let mut content = Vec::new();
+        layout.read(self, &mut content)?;
+        self.write(0, content.get(..end).unwrap_or(&content))?;
+        self.sync()
+    }
+
     pub(super) fn damaged(&self, what: &str) -> Error {
         damaged(&self.path, what)
     }
