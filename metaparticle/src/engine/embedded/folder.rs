@@ -349,6 +349,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn files_that_were_being_written_are_written_again() {
+        let store = tempfile::tempdir().expect("a folder");
+        let open = || Folder::open(store.path(), "sled").expect("opens");
+        let mut folder = open();
+        let (file, content) = (folder.files().join("below/db"), random_bytes(3 << 20 | 5));
+        fs::create_dir_all(parent(&file)).expect("a folder");
+        fs::write(&file, &content).expect("writes");
+        folder.write_mark(Stage::Open, 1).expect("writes");
+        assert!(!folder.mark.is_being_written);
+        drop(folder);
+        let written = || fs::metadata(&file).and_then(|found| found.modified()).expect("a time");
+        let first = written();
+        // Its opening comes to no end: from here on, there may be a sync that has failed.
+        drop(open());
+        assert_eq!(written(), first, "written again without need");
+        // Times of files go on in steps.
+        while fs::write(file.with_extension("other"), "").is_ok_and(|()| {
+            fs::metadata(file.with_extension("other")).and_then(|found| found.modified()).expect("a time") <= first
+        }) {}
+        let mut folder = open();
+        assert!(written() > first, "not written again");
+        assert!(fs::read(&file).expect("reads") == content, "it was changed");
+        assert!(folder.mark.is_being_written);
+        folder.write_mark(Stage::Closed, 1).expect("writes");
+        drop(folder);
+        let last = written();
+        drop(open());
+        assert_eq!(written(), last, "written again after a proper end");
+    }
+
+    fn random_bytes(count: usize) -> Vec<u8> {
+        std::iter::repeat_with(|| fastrand::u8(..)).take(count).collect()
+    }
+
+    #[test]
     fn one_damaged_slot_is_survived_and_two_are_not() {
         let old = Mark {
             stage: Stage::Open,

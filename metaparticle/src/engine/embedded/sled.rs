@@ -31,8 +31,9 @@ impl LibraryError for ::sled::Error {
     fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::Corruption { .. } => Some(ErrorKind::Corrupt),
-            // The system's word, such as a full disk. Other I/O errors are sled's way to say that a file is too short.
-            Self::Io(error) if error.raw_os_error().is_some() => Some(ErrorKind::Engine),
+            // The system's word, such as a full disk; or a clone of it, which has it as a text only. Other I/O errors are sled's way to say
+            // that a file is too short.
+            Self::Io(error) if error.raw_os_error().is_some() || error.to_string().contains("Os {") => Some(ErrorKind::Engine),
             _ => None,
         }
     }

@@ -1,11 +1,13 @@
 //! What becomes of sled's snapshots, of the pieces of records, and of first openings that fail.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::super::folder::Folder;
 use super::super::folder_map::FolderMap;
 use super::super::folder_tests::{CACHE, apply, bytes, folder, get};
+use super::super::guard::LibraryError;
 use super::super::map::OrderedMap;
 use super::Sled;
 use crate::error::{ErrorKind, Result};
@@ -25,6 +27,15 @@ fn a_record_that_shrinks_or_goes_leaves_no_pieces() {
     apply(&map, 6, &[(b"a", None)]);
     assert_eq!(get(&map, b"a"), None);
     assert_eq!(map.library.tree.iter().count(), 1, "only the state is left");
+}
+
+#[test]
+fn a_disk_that_fails_is_told_from_damage_also_in_a_clone_of_the_error() {
+    let full = ::sled::Error::Io(io::Error::from_raw_os_error(28));
+    assert_eq!(full.kind(), Some(ErrorKind::Engine));
+    assert_eq!(full.clone().kind(), Some(ErrorKind::Engine));
+    assert_eq!(full.clone().clone().kind(), Some(ErrorKind::Engine));
+    assert_eq!(::sled::Error::Io(io::Error::other("too short")).kind(), None);
 }
 
 #[test]
