@@ -121,17 +121,17 @@ impl Faulty {
                     return true;
                 }
             };
-            let mut durable = durability == Durability::Immediate;
-            if !durable && number.is_multiple_of(FLUSHED) {
+            let is_durable = durability == Durability::Immediate;
+            *bounds = if is_durable { number + 1 } else { *bounds.start() }..=number + 1;
+            println!("{} {thread} {number}", if is_durable { "ACK" } else { "DONE" });
+            if !is_durable && number.is_multiple_of(FLUSHED) {
                 if let Err(error) = store.flush() {
-                    *bounds = *bounds.start()..=number + 1;
                     self.say_error(&error);
                     return true;
                 }
-                durable = true;
+                *bounds = number + 1..=number + 1;
+                println!("ACK {thread} {number}");
             }
-            *bounds = if durable { number + 1 } else { *bounds.start() }..=number + 1;
-            println!("{} {thread} {number}", if durable { "ACK" } else { "DONE" });
         }
         false
     }
