@@ -6,10 +6,14 @@
 pub(crate) enum Bug {
     /// A group counts as durable before the log has it.
     AcknowledgeBeforeFlush,
+    /// Whoever waits for the follower asks it again for what it is busy with.
+    AskForNothing,
     /// A part of what the map is given counts as all of it.
     CountPartAsWhole,
     /// `flush` returns at once.
     FlushWithoutWaiting,
+    /// The names of new folders above a store are not synced.
+    ForgetNewFolders,
     /// What has only read returns before what it has read is durable.
     ForgetOutputGate,
     /// Whoever makes room in the commit queue does not wake those who wait for it.
@@ -58,6 +62,8 @@ pub(crate) enum Bug {
     SkipReadComparison,
     /// A commit compares nothing.
     SkipValidation,
+    /// What is read is taken for stored, also after a sync has failed.
+    TrustFailedSync,
     /// As much memory is taken as a length in the bytes says.
     TrustLength,
     /// Records count as nothing in the cache, which so has no bound.

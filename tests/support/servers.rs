@@ -256,12 +256,19 @@ impl Server {
         let pid = self.guard.as_ref().map(|(_, pid)| pid).expect("it was started");
         let is_running = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
         while is_running() {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if self.is_ready(pid) && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return true;
             }
             std::thread::yield_now();
         }
         false
+    }
+
+    /// Whether it is this process that would listen. One that PostgreSQL has started just before it was killed may have its port for a
+    /// moment.
+    fn is_ready(&self, pid: &str) -> bool {
+        let says = |said: String| said.lines().next() == Some(pid) && said.contains("ready");
+        self.name != "postgres" || std::fs::read_to_string(self.folder.join("pg/postmaster.pid")).is_ok_and(says)
     }
 
     /// The port that it listens to, on 127.0.0.1.

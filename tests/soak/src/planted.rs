@@ -31,8 +31,10 @@ const REDIS: &[&str] = &["once", "--engine", "redis"];
 
 const PLANTED: &[Planted] = &[
     Planted { bug: "AcknowledgeBeforeFlush", campaign: KILL, found_as: &["lost"] },
+    Planted { bug: "AskForNothing", campaign: SCHEDULE, found_as: &["stuck"] },
     Planted { bug: "CountPartAsWhole", campaign: KILL, found_as: &["lost", "torn"] },
     Planted { bug: "FlushWithoutWaiting", campaign: KILL, found_as: &["lost"] },
+    Planted { bug: "ForgetNewFolders", campaign: &["power", "--rounds", "300"], found_as: &["lost", "unopenable"] },
     Planted { bug: "ForgetOutputGate", campaign: KILL, found_as: &["lost"] },
     Planted { bug: "ForgetRoom", campaign: SCHEDULE, found_as: &["stuck"] },
     Planted { bug: "ForgetUndo", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
@@ -66,6 +68,7 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "SkipReadComparison", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipValidation", campaign: SCHEDULE, found_as: &["wrong"] },
+    Planted { bug: "TrustFailedSync", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "torn", "unopenable"] },
     Planted { bug: "TrustLength", campaign: &["bytes", "--only", "record"], found_as: &["oversized"] },
     Planted { bug: "UnboundedCache", campaign: MANY, found_as: &["grown"] },
     Planted { bug: "UncheckedIndex", campaign: &["bytes", "--only", "journal"], found_as: &["panics"] },

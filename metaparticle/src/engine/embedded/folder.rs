@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::files::{ignore_gone, io_error, parent, sync_path, write_again};
 use super::map::NUMBERS;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::{Bug, planted};
 use crate::random;
 use crate::sync::{Instant, thread};
 
@@ -88,7 +89,7 @@ impl Folder {
             Mark { stage: Stage::BeingMade, store_id, last_commit: 0, has_journal: false, is_being_written: false, sequence: 0 };
         let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
         let mut folder = Self { path: path.to_owned(), library, mark_file, mark, _lock: lock };
-        if mark.is_being_written {
+        if mark.is_being_written && !planted(Bug::TrustFailedSync) {
             let written = write_again(&folder.files());
             written.map_err(|error| io_error(path, "its files cannot be written again, after a failure", error))?;
         }
@@ -231,7 +232,8 @@ fn make_parent(folder: &Path) -> io::Result<()> {
         }
     }
     // Also if it was there: one that was killed may have made it. Where this process may not even look, it has made nothing.
-    match sync_path(parent(folder)) {
+    let synced = if planted(Bug::ForgetNewFolders) { Ok(()) } else { sync_path(parent(folder)) };
+    match synced {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }

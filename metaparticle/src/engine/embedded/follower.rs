@@ -159,7 +159,7 @@ impl Follower {
                 return Ok(state.applied);
             }
             // If there is nothing, it is busy with the last of it. Asked once more, it would be busy with nothing, and again.
-            if !state.pending.changes.is_empty() {
+            if !state.pending.changes.is_empty() || planted(Bug::AskForNothing) {
                 state.is_due = true;
                 self.inner.changed.notify_all();
             }
