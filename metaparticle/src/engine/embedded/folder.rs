@@ -80,14 +80,16 @@ impl Folder {
         let mut bytes = Vec::new();
         let read = (&mark_file).take(4096).read_to_end(&mut bytes);
         read.map_err(|error| io_error(path, "its mark cannot be read", error))?;
-        if bytes.is_empty() && path.join(library).exists() {
+        // After a power cut, a file may have its length and not what was written to it.
+        let is_blank = bytes.iter().all(|byte| *byte == 0);
+        if is_blank && path.join(library).exists() {
             // The mark is written before anything else is made.
             return Err(Error::new(ErrorKind::Corrupt, format!("the store {} is damaged: its mark is empty", path.display())));
         }
         let store_id = random::id();
         let fresh =
             Mark { stage: Stage::BeingMade, store_id, last_commit: 0, has_journal: false, is_being_written: false, sequence: 0 };
-        let mark = if bytes.is_empty() { fresh } else { decode(path, &bytes)? };
+        let mark = if is_blank { fresh } else { decode(path, &bytes)? };
         let mut folder = Self { path: path.to_owned(), library, mark_file, mark, _lock: lock };
         if mark.is_being_written && !planted(Bug::TrustFailedSync) {
             let written = write_again(&folder.files());
@@ -349,6 +351,21 @@ pub(super) fn store_id(mark: &[u8]) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_mark_that_a_power_cut_has_left_blank_is_written_anew() {
+        let store = tempfile::tempdir().expect("a folder");
+        for blank in [0, 512 + SLOT_BYTES] {
+            fs::write(store.path().join("metaparticle"), vec![0; blank]).expect("writes");
+            let folder = Folder::open(store.path(), "sled").expect("opens");
+            assert_eq!(folder.mark.stage, Stage::BeingMade);
+        }
+        fs::create_dir(store.path().join("sled")).expect("makes");
+        drop(Folder::open(store.path(), "sled").expect("opens"));
+        fs::write(store.path().join("metaparticle"), [0; 512 + SLOT_BYTES]).expect("writes");
+        let error = Folder::open(store.path(), "sled").map(drop).expect_err("there was a store");
+        assert!(error.is_corrupt() && error.to_string().contains("its mark is empty"), "{error:?}");
+    }
 
     #[test]
     fn files_that_were_being_written_are_written_again() {
