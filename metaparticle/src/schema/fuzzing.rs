@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::record::SchemaRecord;
 use super::{Schema, StoredField, StructShape, damaged};
-use crate::encoding::{Before, FieldReader, FieldWriter, RecordFields, Source, compose_whole};
+use crate::encoding::{Before, FieldReader, FieldWriter, RecordFields, Source};
 use crate::error::Result;
 use crate::key::Key;
 use crate::persistent::{Persistent, stored_name};
@@ -46,9 +46,10 @@ impl<T: Persistent> Reader<T> {
     pub fn write(&self, object: &T) -> Result<Vec<u8>> {
         let mut writer = FieldWriter::new(T::FIELDS, Before::Nothing);
         object.encode(&mut writer)?;
-        let record = compose_whole(0, &writer.finish().0)?;
-        Schema::new(0, self.own_stored.clone(), &self.own, &self.own_stored).check_new(&record)?;
-        Ok(record)
+        let (encoded, _) = writer.finish();
+        let record = encoded.record(0).ok_or_else(|| damaged("a new object is not encoded as a record".to_owned()))?;
+        Schema::new(0, self.own_stored.clone(), &self.own, &self.own_stored).check_new(record)?;
+        Ok(record.to_vec())
     }
 }
 
