@@ -170,6 +170,11 @@ static long failed(void) {
   return end(-1);
 }
 
+/* When the process ends, a call of another thread comes to its end, and none begins. */
+__attribute__((destructor)) static void stop(void) {
+  if (folder) pthread_mutex_lock(&lock);
+}
+
 static int is_zero(const char *bytes, size_t n) { return n > 0 && !bytes[0] && !memcmp(bytes, bytes + 1, n - 1); }
 
 /* offset -1: where the file is. */
