@@ -54,6 +54,7 @@ pub(crate) struct Fjall {
 /// Opens the store in the folder `path`, and makes it if there is none.
 pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Fjall>> {
     let folder = Folder::open(path, "fjall")?;
+    folder.write_again()?;
     let open = || open_files(path, &folder.files(), cache_bytes);
     let fjall = if folder.mark().stage == Stage::BeingMade {
         // Nothing was ever stored in files of a first opening that was cut short.

@@ -57,6 +57,7 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     let folder = Folder::open(path, "sled")?;
     remove_unfinished_snapshots(&folder)?;
     wait_for_sled_lock(path, &folder)?;
+    folder.write_again()?;
     let opened = open_files(path, &folder, cache_bytes)?;
     let last = LastHandle::new(opened.clone());
     // From here on, this one is dropped first.
