@@ -14,8 +14,10 @@ use crate::error::Result;
 use crate::planted::{Bug, planted};
 use crate::sync::{Condvar, Mutex, limit, thread};
 
-/// What the map is given at once. sled must not have more unsynced than fits well into one of its segments of 512 KiB.
-const PART_BYTES: usize = limit(256 << 10, 100);
+/// What the map is given at once. Of sled's segments of 512 KiB, no two may be begun and not synced: where the power is cut and the start of
+/// the second is on disk, and that of the first is not, sled takes all of its log for torn. It writes about three times what it is
+/// given, and up to 17 times, where it writes a whole leaf of 16 values for each change.
+const PART_BYTES: usize = limit(32 << 10, 100);
 
 /// Changes that the log has and the map does not, merged.
 #[derive(Debug, Default)]

@@ -322,15 +322,15 @@ fn a_map_that_falls_behind_slows_commits_down_and_does_not_stop_them() {
             disk.state.lock().part_permits = None;
             disk.changed.notify_all();
         });
-        // The map has nothing of the first 16 MiB, in parts of two commits.
+        // The map has nothing of the first 16 MiB, in parts of one commit.
         disk.wait_until(|state| state.log_bytes() > 31 * MIB);
-        permit_parts(80);
+        permit_parts(160);
         disk.wait_until(|state| state.log_bytes() > 60 * MIB);
         // Now it is three times as far behind.
-        permit_parts(10);
+        permit_parts(20);
         while !writer.is_finished() {
             let written = disk.state.lock().groups.len();
-            permit_parts(24);
+            permit_parts(48);
             disk.wait_until(|state| state.part_permits.is_none() || state.groups.len() >= written + 10);
             assert!(disk.state.lock().log_bytes() <= 65 * MIB, "the log grows without bound");
         }
