@@ -8,8 +8,8 @@
 //! | `journal/` | commits that the map may not have yet |
 //!
 //! A slot is: magic `metapart`, format `u16` (2; in format 1, there was no journal), stage `u8` (1 being made, 2 open, 3 closed),
-//! being written `u8` (1 while the map's files are changed and not synced), sequence `u64`, store id `u128`, last commit `u64`, CRC-32 of all that `u32`; the rest is zero. Numbers are
-//! little-endian. The mark is written when the map has changed and not synced by itself: it may be older than what the map has,
+//! being written `u8` (1 while the map's files are changed and not synced), sequence `u64`, store id `u128`, last commit `u64`,
+//! CRC-32 of all that `u32`; the rest is zero. Numbers are little-endian. The mark is written when the map has changed and not synced by itself: it may be older than what the map has,
 //! after a power cut, and is never newer. If the map has less than the mark says, the map has lost something.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
