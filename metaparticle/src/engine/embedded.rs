@@ -91,7 +91,7 @@ impl Embedded {
     ) -> Result<Self> {
         let mut pending = Pending::default();
         let mut log = open_log(&mut |group| {
-            pending.add(group);
+            pending.add(group, 0);
             Ok(())
         })?;
         let last = pending.last_commit().max(map.last_commit());

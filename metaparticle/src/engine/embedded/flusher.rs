@@ -44,16 +44,24 @@ fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> 
         if planted(Bug::AcknowledgeBeforeFlush) {
             shared.queue.set_durable(group.last_commit);
         }
+        let before = log.bytes();
         log.append(&group)?;
         let last_commit = group.last_commit;
         shared.queue.set_durable(last_commit);
-        follower.add(group);
+        follower.add(group, log.bytes() - before);
         if log.bytes() >= FOLLOWED_BYTES {
-            log.release(if planted(Bug::ReleaseTooEarly) { last_commit } else { follower.has_come_to() })?;
-        }
-        if log.bytes() >= FOLLOWED_BYTES {
-            follower.hurry(log.bytes());
-            follower.keep_pace(log.bytes(), LOG_BYTES);
+            let mut released = follower.has_come_to();
+            log.release(if planted(Bug::ReleaseTooEarly) { last_commit } else { released })?;
+            // While it waits here, the map may come to an end, and go on with the next.
+            while log.bytes() >= FOLLOWED_BYTES {
+                follower.hurry();
+                let applied = follower.keep_pace(log.bytes(), LOG_BYTES, released);
+                if applied == released {
+                    break;
+                }
+                log.release(applied)?;
+                released = applied;
+            }
         }
         if log.bytes() >= LOG_BYTES {
             log.release(follower.wait()?)?;

@@ -141,6 +141,10 @@ impl<L: Library> OrderedMap for FolderMap<L> {
         self.last_commit
     }
 
+    fn part_bytes(&self) -> usize {
+        self.library.part_bytes()
+    }
+
     fn limits(&self) -> Limits {
         L::LIMITS
     }

@@ -12,24 +12,22 @@ use super::queue::flusher_ended;
 use crate::engine::{Record, RecordKey};
 use crate::error::Result;
 use crate::planted::{Bug, planted};
-use crate::sync::{Condvar, Mutex, limit, thread};
-
-/// What the map is given at once. Of sled's segments of 512 KiB, no two may be begun and not synced: where the power is cut and the start of
-/// the second is on disk, and that of the first is not, sled takes all of its log for torn. It writes about three times what it is
-/// given, and up to 17 times, where it writes a whole leaf of 16 values for each change.
-const PART_BYTES: usize = limit(32 << 10, 100);
+use crate::sync::{Condvar, Mutex, thread};
 
 /// Changes that the log has and the map does not, merged.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     changes: HashMap<RecordKey, Option<Record>, RandomState>,
     last_commit: u64,
+    /// What they have in the log.
+    log_bytes: u64,
 }
 
 impl Pending {
-    pub(super) fn add(&mut self, group: Group) {
+    pub(super) fn add(&mut self, group: Group, log_bytes: u64) {
         self.changes.extend(group.changes);
         self.last_commit = group.last_commit;
+        self.log_bytes += log_bytes;
     }
 
     pub(super) fn last_commit(&self) -> u64 {
@@ -47,7 +45,7 @@ impl Pending {
             let mut bytes = 0;
             while let Some((key, record)) = changes.peek() {
                 bytes += change_bytes(key, record.as_ref().map(|record| &*record.bytes));
-                if bytes > PART_BYTES && !part.changes.is_empty() {
+                if bytes > map.part_bytes() && !part.changes.is_empty() {
                     break;
                 }
                 part.changes.extend(changes.next());
@@ -67,7 +65,7 @@ impl Pending {
 struct Run {
     changes: usize,
     applied: usize,
-    /// What the log had at the beginning.
+    /// What the log had at the beginning, without what the map had already.
     log_bytes: u64,
 }
 
@@ -87,8 +85,6 @@ struct State {
     is_due: bool,
     /// How far it is, while it does.
     run: Option<Run>,
-    /// What the log had when it was to begin.
-    log_bytes: u64,
     stopping: bool,
     /// The newest commit that the map has.
     applied: u64,
@@ -124,9 +120,9 @@ impl Follower {
         Ok(Self { inner, thread })
     }
 
-    /// Adds what the log has.
-    pub(super) fn add(&self, group: Group) {
-        self.inner.state.lock().pending.add(group);
+    /// Adds what the log has, in so many bytes.
+    pub(super) fn add(&self, group: Group, log_bytes: u64) {
+        self.inner.state.lock().pending.add(group, log_bytes);
     }
 
     /// The newest commit that the map has.
@@ -134,19 +130,21 @@ impl Follower {
         self.inner.state.lock().applied
     }
 
-    /// Has the map follow now, or once more if it does already. The log has so many bytes.
-    pub(super) fn hurry(&self, log_bytes: u64) {
-        let mut state = self.inner.state.lock();
-        (state.is_due, state.log_bytes) = (true, log_bytes);
+    /// Has the map follow now, or once more if it does already.
+    pub(super) fn hurry(&self) {
+        self.inner.state.lock().is_due = true;
         self.inner.changed.notify_all();
     }
 
-    /// Waits while the log has grown faster than the map follows, for a log that is to have `most` bytes in the end.
-    pub(super) fn keep_pace(&self, log_bytes: u64, most: u64) {
+    /// Waits while the log has grown faster than the map follows, for a log that is to have `most` bytes in the end, and that was
+    /// released up to a commit. Gives the newest commit that the map has: with a newer one, the log has less than it was told.
+    pub(super) fn keep_pace(&self, log_bytes: u64, most: u64, released: u64) -> u64 {
         let mut state = self.inner.state.lock();
-        while !state.stopping && state.run.is_some_and(|run| log_bytes > run.allowed(most)) {
+        let is_too_fast = |state: &State| state.run.is_some_and(|run| log_bytes > run.allowed(most));
+        while !state.stopping && state.applied <= released && is_too_fast(&state) {
             self.inner.changed.wait(&mut state);
         }
+        state.applied
     }
 
     /// Waits until the map has all that was added; the newest commit of it.
@@ -208,7 +206,7 @@ impl Inner {
             }
             let pending = std::mem::take(&mut state.pending);
             state.is_due = false;
-            state.run = Some(Run { changes: pending.changes.len(), applied: 0, log_bytes: state.log_bytes });
+            state.run = Some(Run { changes: pending.changes.len(), applied: 0, log_bytes: pending.log_bytes });
             let (before, last) = (state.applied, pending.last_commit);
             drop(state);
             if !pending.changes.is_empty() {

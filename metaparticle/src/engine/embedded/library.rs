@@ -33,6 +33,11 @@ pub(crate) trait Library: Send + Sync + 'static {
     /// Carries the batch out, all or nothing, and returns when it survives a power cut.
     fn commit(&self, batch: Self::Batch) -> Result<()>;
 
+    /// What should be written at once, as [`change_bytes`](super::map::change_bytes) counts it.
+    fn part_bytes(&self) -> usize {
+        256 << 10
+    }
+
     /// The record with this head.
     fn join(&self, key: &[u8], head: &[u8]) -> Result<Record> {
         let whole = Head::parse(key, head).and_then(|head| head.join(key, |index| self.get(&piece_key(key, index))));

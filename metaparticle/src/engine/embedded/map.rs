@@ -51,6 +51,9 @@ pub(crate) trait OrderedMap: Send + Sync + 'static {
     /// The number of the newest commit applied, as found at opening.
     fn last_commit(&self) -> u64;
 
+    /// What it should be given at once, as [`change_bytes`] counts it, where that is more than one change.
+    fn part_bytes(&self) -> usize;
+
     /// What it can take.
     fn limits(&self) -> Limits;
 }

@@ -5,6 +5,7 @@
 //! damaged files becomes an error; and what sled needs no more, and cannot open, is put aside.
 
 mod files;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::files::{put_snapshots_aside, remove_unfinished_snapshots, wait_for_sled_lock};
+use self::segments::{part_bytes, segment_bytes};
 use super::files::io_error;
 use super::folder::{Folder, Stage};
 use super::folder_map::FolderMap;
@@ -50,6 +52,7 @@ pub(crate) struct Sled {
     _last: LastHandle<::sled::Db>,
     file: File,
     path: PathBuf,
+    part_bytes: usize,
 }
 
 /// Opens the store in the folder `path`, and makes it if there is none.
@@ -64,12 +67,14 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     let db = opened;
     let tree: ::sled::Tree = (*db).clone();
     let file = File::open(folder.files().join("db")).map_err(|error| io_error(path, "its file is missing", error))?;
-    FolderMap::new(folder, Sled { tree, db, _last: last, file, path: path.to_owned() })
+    let part_bytes = part_bytes(segment_bytes(path, &folder)?);
+    FolderMap::new(folder, Sled { tree, db, _last: last, file, path: path.to_owned(), part_bytes })
 }
 
 fn open_files(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::Db> {
     let open = || {
         let config = ::sled::Config::new().path(folder.files()).cache_capacity(cache_bytes);
+        let config = config.segment_size(segment_bytes(path, folder)?);
         // Its background thread only logs errors of syncing; we sync ourselves.
         guarded(path, ErrorKind::Corrupt, "could not open its files", || config.flush_every_ms(None).open())
     };
@@ -142,6 +147,10 @@ impl Library for Sled {
 
     fn remove(&self, batch: &mut ::sled::Batch, key: &[u8]) {
         batch.remove(key);
+    }
+
+    fn part_bytes(&self) -> usize {
+        self.part_bytes
     }
 
     /// sled's `flush` hands its buffers to the system, but does not sync the file.

@@ -37,6 +37,8 @@ struct DiskState {
     applying: BTreeSet<RecordKey>,
     /// What the map was given, in bytes.
     parts: Vec<usize>,
+    /// How many groups had been written when the map was given its first part.
+    first_run: Option<usize>,
     /// How many parts the map may be given, if it is not as many as there are.
     part_permits: Option<usize>,
     /// Whether the log has as much as it was given, instead of so much that the map has to follow each time.
@@ -108,6 +110,7 @@ impl OrderedMap for Disk {
     fn apply(&self, group: &Group) -> Result<()> {
         let mut state = self.state.lock();
         state.applying = group.changes.iter().map(|(key, _)| key.clone()).collect();
+        state.first_run = state.first_run.or(Some(state.groups.len()));
         self.changed.notify_all();
         while state.holds || state.part_permits == Some(0) {
             self.changed.wait(&mut state);
@@ -125,6 +128,10 @@ impl OrderedMap for Disk {
         }
         self.changed.notify_all();
         Ok(())
+    }
+
+    fn part_bytes(&self) -> usize {
+        32 << 10
     }
 
     fn last_commit(&self) -> u64 {
@@ -318,16 +325,20 @@ fn a_map_that_falls_behind_slows_commits_down_and_does_not_stop_them() {
                 let write = [Write { key: key(&n.to_string()), bytes: Some(vec![7; 100_000].into()) }];
                 let reply = wait(engine.execute(request(&[], &write))).expect("commits");
                 wait(engine.durable(reply.durable_at)).expect("is written");
+                // So that it is known how much the map is first given.
+                disk.wait_until(|state| state.log_bytes() < 16 * MIB || state.first_run.is_some());
             }
             disk.state.lock().part_permits = None;
             disk.changed.notify_all();
         });
-        // The map has nothing of the first 16 MiB, in parts of one commit.
+        // The map has nothing of the first 16 MiB; a commit is a part.
         disk.wait_until(|state| state.log_bytes() > 31 * MIB);
-        permit_parts(160);
+        let parts = disk.state.lock().first_run.expect("the map was given a part");
+        // It is nearly done.
+        permit_parts(parts * 19 / 20);
         disk.wait_until(|state| state.log_bytes() > 60 * MIB);
         // Now it is three times as far behind.
-        permit_parts(20);
+        permit_parts(parts / 20 + 12);
         while !writer.is_finished() {
             let written = disk.state.lock().groups.len();
             permit_parts(48);
