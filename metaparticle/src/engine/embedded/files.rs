@@ -15,30 +15,31 @@ pub(super) fn sync_path(path: &Path) -> io::Result<()> {
     ignore_gone(File::open(path).and_then(|file| file.sync_all()))
 }
 
-/// Writes all files below a folder again, as they are, and syncs them.
-pub(super) fn write_again(folder: &Path) -> io::Result<()> {
-    let mut part = vec![0; 1 << 20];
+/// Does something with each file below a folder, and syncs the names of all.
+pub(super) fn for_each_file(folder: &Path, each: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     for entry in ignore_gone(fs::read_dir(folder).map(Some))?.into_iter().flatten() {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            write_again(&entry.path())?;
-            continue;
-        }
-        let mut file = OpenOptions::new().read(true).write(true).open(entry.path())?;
-        let mut at = 0;
-        loop {
-            file.seek(SeekFrom::Start(at))?;
-            let read = file.read(&mut part)?;
-            if read == 0 {
-                break;
-            }
-            file.seek(SeekFrom::Start(at))?;
-            file.write_all(&part[..read])?;
-            at += read as u64;
-        }
-        file.sync_all()?;
+        let is_folder = ignore_gone(entry.file_type().map(|kind| kind.is_dir()))?;
+        if is_folder { for_each_file(&entry.path(), each)? } else { each(&entry.path())? }
     }
-    Ok(())
+    sync_path(folder)
+}
+
+/// Writes a file again, as it is, and syncs it.
+pub(super) fn write_again(file: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(file)?;
+    let mut part = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut part)?;
+        if read == 0 {
+            return file.sync_all();
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&part[..read])?;
+        at += read as u64;
+    }
 }
 
 /// What was removed meanwhile is not to be synced, nor is a folder on a system that cannot open folders.

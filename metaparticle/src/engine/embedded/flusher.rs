@@ -8,7 +8,7 @@ use super::map::{Log, OrderedMap};
 use super::queue::flusher_ended;
 use crate::error::{Error, ErrorKind, Result};
 use crate::planted::{Bug, planted};
-use crate::sync::thread;
+use crate::sync::{Instant, thread};
 
 /// The map is brought up to date when the log has so much that it does not have.
 const FOLLOWED_BYTES: u64 = 16 << 20;
@@ -44,8 +44,9 @@ fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> 
         if planted(Bug::AcknowledgeBeforeFlush) {
             shared.queue.set_durable(group.last_commit);
         }
-        let before = log.bytes();
+        let (before, began) = (log.bytes(), Instant::now());
         log.append(&group)?;
+        shared.queue.took(began.elapsed());
         let last_commit = group.last_commit;
         shared.queue.set_durable(last_commit);
         follower.add(group, log.bytes() - before);

@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{ignore_gone, io_error, parent, sync_path, write_again};
+use super::files::{for_each_file, io_error, parent, sync_path, write_again};
 use super::map::NUMBERS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::planted::{Bug, planted};
@@ -113,7 +113,7 @@ impl Folder {
         if !self.is_in_doubt || planted(Bug::TrustFailedSync) {
             return Ok(());
         }
-        let written = write_again(&self.files());
+        let written = for_each_file(&self.files(), &mut write_again);
         written.map_err(|error| io_error(&self.path, "its files cannot be written again, after a failure", error))
     }
 
@@ -151,7 +151,8 @@ impl Folder {
 
     /// Makes all files and their names last, once they are there. The libraries leave names out.
     pub(super) fn sync_names(&self) -> Result<()> {
-        sync_below(&self.files()).map_err(|error| io_error(&self.path, "its files cannot be synced", error))?;
+        for_each_file(&self.files(), &mut sync_path)
+            .map_err(|error| io_error(&self.path, "its files cannot be synced", error))?;
         let synced = sync_path(&self.path).and_then(|()| sync_path(parent(&self.path)));
         synced.map_err(|error| io_error(&self.path, "its folder cannot be synced", error))
     }
@@ -167,18 +168,6 @@ impl Folder {
         let moved = fs::create_dir_all(self.aside()).and_then(|()| fs::rename(self.files(), to));
         moved.map_err(|error| io_error(&self.path, "its unfinished files cannot be put aside", error))
     }
-}
-
-/// Syncs a folder, and all that is below.
-fn sync_below(folder: &Path) -> io::Result<()> {
-    for entry in ignore_gone(fs::read_dir(folder).map(Some))?.into_iter().flatten().filter_map(|entry| entry.ok()) {
-        if entry.file_type().is_ok_and(|found| found.is_dir()) {
-            sync_below(&entry.path())?;
-        } else {
-            sync_path(&entry.path())?;
-        }
-    }
-    sync_path(folder)
 }
 
 /// That the path is free, or a store of this library.

@@ -11,12 +11,14 @@ mod recovery;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod unreleased;
 
 use std::collections::VecDeque;
 use std::path::Path;
 
 use self::recovery::End;
 use self::segment::{HEADER_BYTES, Layout, Segment};
+use self::unreleased::Unreleased;
 use super::map::{Group, Log, NUMBERS};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -32,16 +34,10 @@ pub(crate) struct Journal {
     /// Where the next entry of the current segment begins.
     end: usize,
     last_commit: u64,
-    unreleased: VecDeque<Stretch>,
+    unreleased: Unreleased,
     /// Kept, because each group would otherwise allocate.
     entry: Vec<u8>,
     failed: Option<Error>,
-}
-
-/// Entries that are released together.
-struct Stretch {
-    last_commit: u64,
-    bytes: u64,
 }
 
 impl Journal {
@@ -76,15 +72,10 @@ impl Journal {
         let mut segments = layout.open()?;
         // Read twice, so that nothing is replayed of a journal that turns out to be damaged.
         let end = recovery::verify(&layout, &mut segments, after)?;
-        cut_torn(&layout, &mut segments, end)?;
-        if end.last_commit > after {
-            segments[end.segment].write_again(&layout, end.at)?;
-        } else {
-            segments[end.segment].sync()?;
-        }
-        let mut unreleased = VecDeque::new();
+        secure_end(&layout, &mut segments, end, after)?;
+        let mut unreleased = Unreleased::new(layout.segment_bytes);
         recovery::replay(&layout, &mut segments[..=end.segment], after, &mut |group, bytes| {
-            note(&mut unreleased, &layout, group.last_commit, bytes);
+            unreleased.add(group.last_commit, bytes);
             replay(group)
         })?;
         Ok(Self {
@@ -114,7 +105,7 @@ impl Journal {
         segment.last_commit = group.last_commit;
         self.end += bytes;
         self.last_commit = group.last_commit;
-        note(&mut self.unreleased, &self.layout, group.last_commit, bytes);
+        self.unreleased.add(group.last_commit, bytes);
         Ok(())
     }
 
@@ -159,35 +150,31 @@ impl Log for Journal {
     /// Takes note that the map has everything up to `commit` durably.
     fn release(&mut self, commit: u64) -> Result<()> {
         self.check()?;
-        while self.unreleased.front().is_some_and(|stretch| stretch.last_commit <= commit) {
-            self.unreleased.pop_front();
-        }
+        self.unreleased.release(commit);
         self.renew_segments(commit).inspect_err(|error| self.failed = Some(error.clone()))
     }
 
     /// Bytes that were appended and not released yet. Released ones count for a while if some right behind them are not.
     fn bytes(&self) -> u64 {
-        self.unreleased.iter().map(|stretch| stretch.bytes).sum()
+        self.unreleased.bytes()
     }
 }
 
-/// Removes what is behind the end. A torn entry is there, or at the start of the next segment if it did not fit.
-fn cut_torn(layout: &Layout, segments: &mut [Segment], end: End) -> Result<()> {
+/// Removes what is behind the end, where a torn entry is, or at the start of the next segment if it did not fit; and makes last what
+/// is before it, if the map has not all of that.
+fn secure_end(layout: &Layout, segments: &mut [Segment], end: End, after: u64) -> Result<()> {
     let mut content = Vec::new();
-    for (segment, at) in segments[end.segment..].iter_mut().zip([end.at, HEADER_BYTES]) {
-        layout.read(segment, &mut content)?;
-        segment.clear(at, &content)?;
+    let last = &mut segments[end.segment];
+    layout.read(last, &mut content)?;
+    last.clear(end.at, &content)?;
+    if end.last_commit > after {
+        last.write_again(&content[..end.at])?;
+    } else {
+        last.sync()?;
+    }
+    if let Some(next) = segments.get_mut(end.segment + 1) {
+        layout.read(next, &mut content)?;
+        next.clear(HEADER_BYTES, &content)?;
     }
     layout.sync_names()
-}
-
-/// Counts an entry. Entries up to a hundredth of a segment are counted together, so that the count takes little memory.
-fn note(unreleased: &mut VecDeque<Stretch>, layout: &Layout, last_commit: u64, bytes: usize) {
-    let bytes = bytes as u64;
-    match unreleased.back_mut() {
-        Some(stretch) if stretch.bytes + bytes <= layout.segment_bytes as u64 / 100 => {
-            *stretch = Stretch { last_commit, bytes: stretch.bytes + bytes };
-        }
-        _ => unreleased.push_back(Stretch { last_commit, bytes }),
-    }
 }

@@ -14,7 +14,12 @@ const UNWRITTEN_BYTES: u64 = limit(3 << 20, 300);
 /// When so much is unwritten, it is written before its time.
 const GROUP_BYTES: u64 = limit(2 << 20, 200);
 
-/// A little more than a fast disk takes to sync. Waking a thread takes some 20 microseconds, twice for a commit.
+/// Whoever waits alone for a disk that is usually quicker than this stays awake. Waking a thread takes some 20 microseconds, twice for a
+/// commit.
+const QUICK: Duration = Duration::from_micros(400);
+/// The longest that it stays awake. To fall asleep shortly before the end would cost both times.
+const PATIENCE: Duration = Duration::from_micros(600);
+/// For so long, the flusher stays awake for the next commit of somebody who does.
 const MOMENT: Duration = Duration::from_micros(150);
 
 #[derive(Default)]
@@ -39,6 +44,8 @@ pub(super) struct CommitQueue {
     is_watched: AtomicBool,
     /// Whether somebody did when the last group became durable.
     was_watched: AtomicBool,
+    /// How long writing a group has taken lately, in nanoseconds.
+    usual: AtomicU64,
     /// Why the store has stopped, if it has.
     failed: OnceLock<Error>,
     /// How long a commit that nobody waits for may stay in memory.
@@ -55,6 +62,7 @@ impl CommitQueue {
             awaited: AtomicU64::new(durable),
             is_watched: AtomicBool::new(false),
             was_watched: AtomicBool::new(false),
+            usual: AtomicU64::new(0),
             failed: OnceLock::new(),
             flush_interval,
         }
@@ -124,12 +132,13 @@ impl CommitQueue {
             return true;
         }
         let state = self.state.lock();
-        if !state.waiting_for_disk.is_empty() || !has_processors() || self.is_watched.swap(true, Ordering::AcqRel) {
+        let is_alone = state.waiting_for_disk.is_empty();
+        if !is_alone || !self.is_quick() || !has_processors() || self.is_watched.swap(true, Ordering::AcqRel) {
             return false;
         }
         self.await_commit(number);
         drop(state);
-        let is_durable = spin_until(|| self.is_durable(number));
+        let is_durable = spin_until(PATIENCE, || self.is_durable(number));
         self.is_watched.store(false, Ordering::Release);
         is_durable
     }
@@ -149,7 +158,7 @@ impl CommitQueue {
     pub(super) fn wait_for_work(&self) -> bool {
         if self.was_watched.load(Ordering::Acquire) {
             // Whoever has waited awake for the last commit is likely to make the next one soon.
-            spin_until(|| self.is_awaited());
+            spin_until(MOMENT, || self.is_awaited());
         }
         let mut state = self.state.lock();
         loop {
@@ -185,6 +194,17 @@ impl CommitQueue {
         room.into_iter().for_each(Waker::wake);
     }
 
+    /// Writing a group took so long.
+    pub(super) fn took(&self, time: Duration) {
+        let usual = self.usual.load(Ordering::Relaxed);
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.usual.store(usual - usual / 8 + time / 8, Ordering::Relaxed);
+    }
+
+    fn is_quick(&self) -> bool {
+        u128::from(self.usual.load(Ordering::Relaxed)) < QUICK.as_nanos()
+    }
+
     /// Everything up to `number` is on disk.
     pub(super) fn set_durable(&self, number: u64) {
         let mut state = self.state.lock();
@@ -215,11 +235,11 @@ impl CommitQueue {
     }
 }
 
-/// Waits a moment without sleeping; whether it is so by then.
-fn spin_until(is_so: impl Fn() -> bool) -> bool {
+/// Waits without sleeping, at most for so long; whether it is so by then.
+fn spin_until(patience: Duration, is_so: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while !is_so() {
-        if start.elapsed() > MOMENT {
+        if start.elapsed() > patience {
             return false;
         }
         spin_loop();
@@ -236,4 +256,24 @@ fn has_processors() -> bool {
 /// The error of a store whose flusher ended without saying why.
 pub(super) fn flusher_ended() -> Error {
     Error::new(ErrorKind::Engine, "the thread that writes to disk has ended; open the store again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_stays_awake_for_a_disk_that_is_slow() {
+        let queue = CommitQueue::new(0, Duration::from_secs(1));
+        assert!(queue.is_quick());
+        (0..100).for_each(|_| queue.took(QUICK * 2));
+        assert!(!queue.is_quick());
+        // One that is quick by chance is not counted on.
+        queue.took(QUICK / 4);
+        assert!(!queue.is_quick());
+        (0..100).for_each(|_| queue.took(QUICK / 4));
+        assert!(queue.is_quick());
+        queue.took(Duration::MAX);
+        assert!(!queue.is_quick());
+    }
 }

@@ -53,15 +53,12 @@ impl Segment {
         self.sync()
     }
 
-    /// Makes what it has up to `end` last: that of a killed process may not be synced. If a sync has failed, the next one succeeds
-    /// although it writes nothing, because the system has given up what it could not write; so all is written again.
-    pub(super) fn write_again(&mut self, layout: &Layout, end: usize) -> Result<()> {
-        if planted(Bug::TrustFailedSync) {
-            return self.sync();
+    /// Makes what it begins with last: that of a killed process may not be synced. If a sync has failed, the next one succeeds although
+    /// it writes nothing, because the system has given up what it could not write; so all is written again.
+    pub(super) fn write_again(&mut self, content: &[u8]) -> Result<()> {
+        if !planted(Bug::TrustFailedSync) {
+            self.write(0, content)?;
         }
-        let mut content = Vec::new();
-        layout.read(self, &mut content)?;
-        self.write(0, content.get(..end).unwrap_or(&content))?;
         self.sync()
     }
 
