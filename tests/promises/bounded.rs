@@ -11,6 +11,7 @@ use crate::{Account, Counter, Page, count, increment};
 
 on_every_engine! {
     attempts_are_limited_and_the_error_names_the_object
+    the_error_of_who_gives_up_names_the_range_that_others_change
     the_deadline_ends_retries
     a_body_that_takes_too_long_is_not_committed
     a_slow_engine_call_is_not_begun_after_the_deadline
@@ -44,8 +45,23 @@ fn attempts_are_limited_and_the_error_names_the_object(engine: &str) {
     let error = store.run(|| unlucky("n", &store)).expect_err("gives up");
     assert!(error.is_conflict() && error.is_retryable());
     let said = error.to_string();
-    assert!(said.contains("Counter \"n\"") && said.contains("3 attempts") && said.contains("`unlucky`"), "{said}");
+    assert_eq!(said, "`unlucky` gave up after 3 attempts: other transactions kept changing Counter \"n\"; nothing was written");
     assert_eq!(store.run(|| count("n")).expect("counts"), 3, "only the others have counted");
+}
+
+fn the_error_of_who_gives_up_names_the_range_that_others_change(engine: &str) {
+    let store = TestStore::new(engine);
+    let once = metaparticle::TransactionOptions::new().attempts(1);
+    let error = store.transaction_with(once, |tx| {
+        let others = tx.range::<Counter>(..).count();
+        meanwhile(&store);
+        tx.insert("others", Counter { n: others as u64 })
+    });
+    assert_eq!(
+        error.expect_err("gives up").to_string(),
+        "`a transaction` gave up after one attempt: other transactions kept changing the objects in a range of keys; nothing was \
+         written"
+    );
 }
 
 fn manual(engine: &str) -> (TestStore, Arc<ManualClock>) {
@@ -160,7 +176,12 @@ fn a_key_that_is_too_long_is_refused_by_name(engine: &str) {
         _ => {
             let error = result.expect_err("too long");
             assert_eq!(error.kind(), ErrorKind::Limit);
-            assert!(error.to_string().contains("Counter \"kkk"), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("Counter \"kkk"), "{said}");
+            let fits = 5000 + number_after(" up to ", &said) - number_after(" takes ", &said);
+            let increment_long = |length| store.run(|| increment("k".repeat(length)));
+            assert_eq!(increment_long(fits).expect("as long as it may be"), 1);
+            assert_eq!(increment_long(fits + 1).expect_err("a byte more").kind(), ErrorKind::Limit);
         }
     }
 }

@@ -72,7 +72,8 @@ fn no_attempt_sees_a_mixture(engine: &str) {
     set_both(0).expect("sets");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for n in 1..400 {
+            // For so long at least, and until something was read, however late the reader comes to run.
+            for n in (1..).take_while(|n| *n < 400 || seen.load(Ordering::SeqCst) == 0) {
                 set_both(n).expect("sets");
             }
             done.store(true, Ordering::SeqCst);

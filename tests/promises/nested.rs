@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use metaparticle::{Error, ErrorKind, Result, Tx, transactional};
+use metaparticle::{Error, ErrorKind, Ref, Result, Tx, transactional};
 use metaparticle_tests::{TestStore, on_every_engine};
 
 use crate::{Account, Counter, count, increment};
@@ -16,6 +16,9 @@ on_every_engine! {
     another_store_is_another_transaction
     a_nested_conflict_runs_the_whole_transaction_again
     a_nested_read_only_function_cannot_change_anything
+    a_nested_read_only_function_sees_what_was_changed_before
+    half_a_change_of_a_nested_function_is_not_forgotten
+    half_a_change_of_the_outer_function_is_not_forgotten
 }
 
 #[transactional]
@@ -145,4 +148,70 @@ fn a_nested_read_only_function_cannot_change_anything(engine: &str) {
         })
         .expect("commits");
     assert_eq!(counts(), [1, 0, 0, 0]);
+}
+
+fn a_nested_read_only_function_sees_what_was_changed_before(engine: &str) {
+    #[transactional(read_only)]
+    fn look(counter: Ref<Counter>) -> Result<u64> {
+        Ok(counter.n)
+    }
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let seen = store.transaction(|_tx| {
+        increment("n")?;
+        look("n")
+    });
+    assert_eq!(seen.expect("it changes nothing itself"), 1);
+}
+
+/// Changes an object by half, and catches the panic that ends the change.
+#[transactional]
+fn half(key: &str, tx: &Tx) -> Result<()> {
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        let mut counter = tx.get_mut::<Counter>(key).expect("loads");
+        counter.n = 7;
+        panic!("in the middle of a change");
+    }));
+    assert!(caught.is_err());
+    Ok(())
+}
+
+#[transactional]
+fn half_and_fail(key: &str, tx: &Tx) -> Result<()> {
+    half(key)?;
+    tx.get::<Account>("nobody").map(drop)
+}
+
+/// What is undone does not matter, whatever else happens in the transaction; all else does.
+fn half_a_change_of_a_nested_function_is_not_forgotten(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let undo = || drop(half_and_fail("undone").expect_err("fails"));
+    let run = |steps: &[&dyn Fn() -> Result<()>]| store.transaction(|_tx| steps.iter().try_for_each(|step| step()));
+    let (left, undone, counted) = (|| half("left"), || Ok(undo()), || increment("n").map(drop));
+    run(&[&undone, &counted]).expect("what was undone does not matter");
+    for steps in [[&left as &dyn Fn() -> Result<()>, &counted], [&left, &undone], [&undone, &left]] {
+        let error = run(&steps).expect_err("half a change was forgotten");
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert!(error.to_string().contains("Counter \"left\""), "{error}");
+    }
+    assert_eq!(["n", "left", "undone"].map(|key| count(key).expect("counts")), [1, 0, 0]);
+}
+
+fn half_a_change_of_the_outer_function_is_not_forgotten(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let error = store.transaction(|tx| {
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let mut counter = tx.get_mut::<Counter>("left").expect("loads");
+            counter.n = 7;
+            panic!("in the middle of a change");
+        }));
+        assert!(caught.is_err());
+        half_and_fail("undone").expect_err("fails");
+        metaparticle::Ok(())
+    });
+    let error = error.expect_err("half a change was forgotten");
+    assert!(error.kind() == ErrorKind::Interrupted && error.to_string().contains("Counter \"left\""), "{error}");
+    assert_eq!(count("left").expect("counts"), 0);
 }

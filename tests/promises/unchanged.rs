@@ -12,6 +12,7 @@ on_every_engine! {
     a_mutable_reference_that_changes_nothing_commits_nothing
     a_map_that_has_not_changed_is_not_written
     an_untouched_absent_object_is_not_stored
+    what_is_made_and_removed_again_is_not_written
     a_removed_object_that_is_given_its_defaults_is_not_stored
     a_changed_object_is_stored_once
     inserting_an_equal_object_commits_nothing
@@ -125,4 +126,15 @@ fn inserting_an_equal_object_commits_nothing(engine: &str) {
     insert();
     insert();
     assert_eq!(store.stats().commits, 1);
+}
+
+fn what_is_made_and_removed_again_is_not_written(engine: &str) {
+    let store = TestStore::new(engine);
+    store
+        .transaction(|tx| {
+            tx.insert("home", Counter { n: 1 })?;
+            tx.remove::<Counter>("home").map(drop)
+        })
+        .expect("changes nothing");
+    assert_eq!(store.stats().commits, 0);
 }

@@ -35,6 +35,10 @@ impl Drop for Nested<'_> {
         let state = &mut *state;
         state.nesting -= 1;
         if self.kept || planted(Bug::ForgetUndo) {
+            // What was cut short in it, and is kept, is left to its caller.
+            if let Some((nesting, _)) = &mut state.interrupted {
+                *nesting = state.nesting.min(*nesting);
+            }
             return;
         }
         for (index, before) in state.undo.drain(self.undo..).rev() {
