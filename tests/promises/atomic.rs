@@ -11,6 +11,7 @@ on_every_engine! {
     an_error_rolls_back
     a_panic_rolls_back_and_the_store_stays_usable
     a_caught_panic_inside_the_body_does_not_commit_half_a_change
+    a_caught_panic_beside_what_was_not_changed_does_no_harm
     each_attempt_starts_from_the_store
     dropping_a_handle_writes_nothing_by_itself
     a_removal_is_not_undone_by_a_handle_that_is_dropped_later
@@ -70,6 +71,21 @@ fn a_caught_panic_inside_the_body_does_not_commit_half_a_change(engine: &str) {
     assert_eq!(error.kind(), ErrorKind::Interrupted);
     assert!(error.to_string().contains("Counter \"n\""), "{error}");
     assert_eq!((count("n").expect("counts"), count("other").expect("counts")), (0, 0));
+}
+
+fn a_caught_panic_beside_what_was_not_changed_does_no_harm(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let done = store.transaction(|tx| {
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let counter = tx.get_mut::<Counter>("n").expect("loads");
+            panic!("{} is too little", counter.n);
+        }));
+        assert!(caught.is_err());
+        tx.insert("other", Counter { n: 1 })
+    });
+    done.expect("nothing was cut short");
+    assert_eq!((count("n").expect("counts"), count("other").expect("counts")), (0, 1));
 }
 
 fn each_attempt_starts_from_the_store(engine: &str) {

@@ -51,3 +51,46 @@ impl quick_cache::Weighter<RecordKey, Record> for Weigh {
         (OVERHEAD + key.len() + DECODED * record.bytes.len()) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Version;
+
+    fn key(n: u64) -> RecordKey {
+        RecordKey::new(n.to_be_bytes())
+    }
+
+    fn record(n: u64, length: usize) -> Record {
+        Record { version: Version::new(n.into()), bytes: vec![n as u8; length].into() }
+    }
+
+    /// How many of this many records of a length are still there, each in its newest state.
+    fn kept(cache: &RecordCache, records: u64, length: usize) -> u64 {
+        (0..records).for_each(|n| cache.put(&key(n), Some(&record(n, length))));
+        let found = (0..records).filter_map(|n| cache.get(&key(n)).map(|found| (n, found)));
+        found.inspect(|(n, found)| assert_eq!(found.bytes[..], record(*n, length).bytes[..])).count() as u64
+    }
+
+    #[test]
+    fn what_fits_is_kept_until_it_is_removed() {
+        let cache = RecordCache::new(1 << 20);
+        assert_eq!(kept(&cache, 100, 1000), 100);
+        cache.put(&key(7), Some(&record(8, 10)));
+        assert_eq!(cache.get(&key(7)).map(|found| found.bytes.len()), Some(10));
+        cache.put(&key(7), None);
+        assert!(cache.get(&key(7)).is_none() && cache.get(&key(8)).is_some());
+        assert_eq!(kept(&RecordCache::new(0), 100, 10), 0, "without room, nothing is kept");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_has_room() {
+        for length in [0, 100, 1000, 10_000] {
+            let bytes = (OVERHEAD + 8 + DECODED * length) as u64;
+            let cache = RecordCache::new(1 << 20);
+            let most = (1 << 20) / bytes;
+            let kept = kept(&cache, 3 * most, length);
+            assert!((most / 2..=most).contains(&kept), "{kept} of {length} bytes, and there is room for {most}");
+        }
+    }
+}

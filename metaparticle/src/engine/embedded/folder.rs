@@ -365,6 +365,52 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_survives_as_long_as_one_of_its_slots_does() {
+        let store = tempfile::tempdir().expect("a folder");
+        let path = store.path().join("metaparticle");
+        let mut folder = Folder::open(store.path(), "sled").expect("opens");
+        for commit in 1..=5 {
+            folder.write_mark(Stage::Open, commit).expect("writes");
+            let written = fs::read(&path).expect("reads");
+            let without = |slot: u64| {
+                let mut torn = written.clone();
+                torn[slot as usize + 20] ^= 1;
+                decode(&path, &torn).map(|mark| mark.last_commit)
+            };
+            assert_eq!(decode(&path, &written).map(|mark| mark.last_commit).ok(), Some(commit));
+            let mut left = SLOTS.map(|slot| without(slot).expect("the other one is whole"));
+            left.sort();
+            assert_eq!(left, [commit - 1, commit]);
+        }
+    }
+
+    #[test]
+    fn a_mark_of_a_later_format_is_refused_and_left_alone() {
+        let store = tempfile::tempdir().expect("a folder");
+        let path = store.path().join("metaparticle");
+        drop(Folder::open(store.path(), "sled").expect("opens"));
+        let mut mark = fs::read(&path).expect("reads");
+        let slot = SLOTS.into_iter().map(|at| at as usize).find(|at| mark.get(*at..at + 8) == Some(MAGIC)).expect("a slot");
+        mark[slot + 8] = 3;
+        let checksum = crc32fast::hash(&mark[slot..slot + CHECKED_BYTES]).to_le_bytes();
+        mark[slot + CHECKED_BYTES..slot + CHECKED_BYTES + 4].copy_from_slice(&checksum);
+        fs::write(&path, &mark).expect("writes");
+        let error = Folder::open(store.path(), "sled").map(drop).expect_err("it is of a later program");
+        assert!(error.kind() == ErrorKind::Incompatible && error.to_string().contains("has format 3"), "{error:?}");
+        assert!(fs::read(&path).expect("reads") == mark, "it was changed");
+    }
+
+    #[test]
+    fn a_mark_without_a_next_number_is_damaged() {
+        let folder = Folder::open(tempfile::tempdir().expect("a folder").path(), "sled").expect("opens");
+        let mark = Mark { sequence: NUMBERS - 1, last_commit: NUMBERS - 1, ..folder.mark };
+        assert_eq!(decode(Path::new(""), &encode(&mark)).ok(), Some(mark));
+        for mark in [Mark { sequence: NUMBERS, ..mark }, Mark { last_commit: NUMBERS, ..mark }] {
+            assert!(decode(Path::new(""), &encode(&mark)).expect_err("there is no next one").is_corrupt());
+        }
+    }
+
+    #[test]
     fn files_that_were_being_written_are_written_again() {
         let store = tempfile::tempdir().expect("a folder");
         let open = || Folder::open(store.path(), "sled").expect("opens");

@@ -11,7 +11,7 @@ use super::map::{Found, Group, Log, OrderedMap, change_bytes};
 use crate::clock::SystemClock;
 use crate::durability::Durability;
 use crate::engine::{
-    Answer, CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Write,
+    Answer, CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Version, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex, block_on, thread};
@@ -32,6 +32,7 @@ struct DiskState {
     writing: bool,
     groups: Vec<(u64, usize)>,
     fails: bool,
+    panics: bool,
     /// Whether the map keeps what it is given in the middle of being applied.
     holds: bool,
     applying: BTreeSet<RecordKey>,
@@ -159,6 +160,7 @@ impl Log for DiskLog {
         }
         state.permits -= 1;
         state.writing = false;
+        assert!(!state.panics, "the disk is gone");
         if state.fails {
             return Err(Error::new(ErrorKind::Engine, "the disk is broken"));
         }
@@ -512,4 +514,30 @@ fn a_key_that_comes_behind_one_not_yet_removed_on_disk_is_noticed() {
     assert!(compare().is_empty(), "it is outside of the range");
     put(&engine, "y", 1);
     assert_eq!(compare(), [0], "a key has come, and nobody noticed");
+}
+
+#[test]
+fn after_a_panic_of_the_thread_that_writes_every_call_is_told_so() {
+    let (engine, disk) = engine(NEVER);
+    let reply = put(&engine, "a", 1);
+    disk.state.lock().panics = true;
+    disk.permit(1);
+    let error = wait(engine.durable(reply.durable_at)).expect_err("nobody writes it");
+    assert_eq!(error.to_string(), super::queue::flusher_ended().to_string());
+    assert!(wait(engine.execute(request(&[key("a")], &[]))).is_err());
+}
+
+/// Otherwise a number would be given twice, and a change of the second one be taken for the first.
+#[test]
+fn commits_are_numbered_on_from_the_newest_one_in_the_log() {
+    let disk = Arc::new(Disk::default());
+    let log = DiskLog(disk.clone());
+    let old = Record { version: Version::new(7), bytes: vec![1].into() };
+    let group = Group { changes: vec![(key("a"), Some(old))], last_commit: 7 };
+    let open = |replay: &mut dyn FnMut(Group) -> Result<()>| replay(group).map(|()| log);
+    let engine = Embedded::over(disk.clone(), open, 1 << 20, NEVER).expect("starts");
+    assert_eq!(put(&engine, "b", 1).version, Some(Version::new(8)));
+    disk.permit(usize::MAX);
+    drop(engine);
+    assert_eq!(disk.state.lock().groups, [(8, 1)]);
 }
