@@ -536,8 +536,18 @@ fn commits_are_numbered_on_from_the_newest_one_in_the_log() {
     let group = Group { changes: vec![(key("a"), Some(old))], last_commit: 7 };
     let open = |replay: &mut dyn FnMut(Group) -> Result<()>| replay(group).map(|()| log);
     let engine = Embedded::over(disk.clone(), open, 1 << 20, NEVER).expect("starts");
-    assert_eq!(put(&engine, "b", 1).version, Some(Version::new(8)));
     disk.permit(usize::MAX);
+    assert_eq!(put(&engine, "b", 1).version, Some(Version::new(8)));
     drop(engine);
     assert_eq!(disk.state.lock().groups, [(8, 1)]);
+}
+
+#[test]
+fn what_was_overwritten_before_it_was_written_takes_no_room() {
+    let (engine, disk) = engine(NEVER);
+    // Ten times as much as may be unwritten, and never more than a hundredth of it at once.
+    let write = [Write { key: key("a"), bytes: Some(vec![7; 30_000].into()) }];
+    let answered = (0..1000).take_while(|_| matches!(engine.execute(request(&[], &write)), Answer::Ready(_))).count();
+    disk.permit(usize::MAX);
+    assert_eq!(answered, 1000, "there was no room");
 }

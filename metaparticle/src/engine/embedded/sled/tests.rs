@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::super::entry::head_key;
 use super::super::folder::Folder;
 use super::super::folder_map::FolderMap;
 use super::super::folder_tests::{CACHE, apply, bytes, copy as copy_folder, folder, get};
@@ -161,4 +162,35 @@ fn between_two_syncs_no_two_segments_are_begun() {
         before = after;
     }
     assert!(begun > 20, "only {begun} segments were begun");
+}
+
+#[test]
+fn a_damaged_record_does_not_keep_the_others_from_being_read() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let map = open(&path).expect("opens");
+    apply(&map, 1, &[(b"a", Some(bytes(1, 10))), (b"b", Some(bytes(2, 10)))]);
+    let head = head_key(b"a");
+    let mut value = map.library.tree.get(&head).expect("reads").expect("is there").to_vec();
+    // Of its checksum, which the digest of all records is made of.
+    value[0] ^= 1;
+    map.library.tree.insert(head, value).expect("writes");
+    drop(map);
+    let map = open(&path).expect("the others are there");
+    assert!(map.get(b"a").expect_err("it is damaged").is_corrupt());
+    assert_eq!(get(&map, b"b"), Some(bytes(2, 10)));
+}
+
+#[test]
+fn a_record_put_back_to_an_older_state_is_recognised() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let map = open(&path).expect("opens");
+    apply(&map, 1, &[(b"a", Some(bytes(1, 10)))]);
+    let older = map.library.tree.get(head_key(b"a")).expect("reads").expect("is there");
+    apply(&map, 2, &[(b"a", Some(bytes(2, 10)))]);
+    map.library.tree.insert(head_key(b"a"), older).expect("writes");
+    drop(map);
+    let error = open(&path).err().expect("a change is gone");
+    assert!(error.is_corrupt() && error.to_string().contains("not those that it had"), "{error:?}");
 }
