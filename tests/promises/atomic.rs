@@ -23,6 +23,7 @@ on_every_engine! {
     a_body_gets_a_real_reference
     a_leaked_handle_is_an_error
     an_absent_object_is_an_error_that_names_it
+    an_object_that_may_be_absent_is_changed_if_it_is_there
     the_error_of_the_caller_is_kept
 }
 
@@ -270,4 +271,20 @@ fn the_error_of_the_caller_is_kept(engine: &str) {
     assert!(matches!(withdraw("ann", 7), Err(Refused::Poor { by: 2 })));
     assert!(matches!(withdraw("ben", 7), Err(Refused::Store(error)) if error.is_not_found()));
     assert_eq!(withdraw("ann", 5).expect("withdraws"), 0);
+}
+
+fn an_object_that_may_be_absent_is_changed_if_it_is_there(engine: &str) {
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let add = || {
+        store.transaction(|tx| {
+            let account = tx.get_mut::<Option<Account>>("savings")?;
+            metaparticle::Ok(account.map(|mut account| account.balance += 5).is_some())
+        })
+    };
+    assert!(!add().expect("there is none"));
+    store.transaction(|tx| tx.insert("savings", Account { balance: 100 })).expect("inserts");
+    assert!(add().expect("adds"));
+    let balance = store.transaction(|tx| metaparticle::Ok(tx.get::<Account>("savings")?.balance));
+    assert_eq!(balance.expect("reads"), 105);
 }

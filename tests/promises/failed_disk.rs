@@ -79,3 +79,13 @@ fn what_was_read_does_not_get_out_before_it_is_durable() {
     let told = store.transaction(refuse).expect_err("it refuses");
     assert_eq!(told.to_string(), "the disk is broken", "an error told what may be lost");
 }
+
+#[test]
+fn a_flush_makes_sure_that_everything_is_durable() {
+    let (store, broken) = store();
+    store.flush().expect("the disk takes it");
+    let eventual = TransactionOptions::new().durability(Durability::Eventual);
+    broken.store(true, Ordering::Relaxed);
+    store.transaction_with(eventual, |tx| tx.insert("other", Counter { n: 1 })).expect("nobody waits for the disk");
+    assert_eq!(store.flush().expect_err("it is not on disk").to_string(), "the disk is broken");
+}

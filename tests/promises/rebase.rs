@@ -1,6 +1,9 @@
 //! Changes of fields that nobody else touches do not conflict.
 
-use metaparticle::{Mut, Result, Store, Tx, transactional};
+use std::sync::Arc;
+
+use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page as EnginePage, Reply, Request, Seen, Stamp};
+use metaparticle::{Mut, Result, Store, Tx, conformance, transactional};
 use metaparticle_tests::{TestStore, on_every_engine, on_threads};
 
 use crate::Page;
@@ -13,6 +16,18 @@ on_every_engine! {
     a_removed_object_is_a_conflict
     many_writers_of_different_fields_lose_nothing
     an_insert_does_not_conflict_with_what_it_has_not_read
+}
+
+/// The page as a later program has it.
+mod later {
+    #[metaparticle::persistent(name = "Page")]
+    pub(super) struct Page {
+        pub(super) title: String,
+        #[persistent(default)]
+        pub(super) author: String,
+        pub(super) visits: u64,
+        pub(super) tags: Vec<String>,
+    }
 }
 
 fn page(store: &Store) -> (u64, String, Vec<String>) {
@@ -139,4 +154,59 @@ fn an_insert_does_not_conflict_with_what_it_has_not_read(engine: &str) {
         while_retitled(&store, |tx| tx.insert("home", Page { visits: 50, title: "whole".to_owned(), tags: Vec::new() }));
     assert_eq!(attempts, 1);
     assert_eq!(page(&store), (50, "whole".to_owned(), vec![]));
+}
+
+/// An engine that several programs have.
+#[derive(Clone)]
+struct Shared(Arc<dyn Engine>);
+
+impl Engine for Shared {
+    fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
+        self.0.execute(request)
+    }
+
+    fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, EnginePage> {
+        self.0.scan(compare, range, limit)
+    }
+
+    fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
+        self.0.watch(compare)
+    }
+
+    fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
+        self.0.durable(stamp)
+    }
+
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+}
+
+#[test]
+fn a_field_that_was_read_is_a_conflict_also_if_a_later_program_has_changed_it() {
+    let engine = Shared(Arc::from(conformance::memory_engine()));
+    let (old, new) = (Store::with_engine(engine.clone()), Store::with_engine(engine));
+    old.transaction(|tx| tx.insert("home", Page { visits: 1, title: "old".to_owned(), tags: Vec::new() })).expect("inserts");
+    let retitle_later = |title: &str| {
+        let changed = new.transaction(|tx| {
+            let mut page = tx.get_mut::<later::Page>("home")?;
+            page.set_title(title.to_owned());
+            page.set_author(format!("of {title}"));
+            metaparticle::Ok(())
+        });
+        changed.expect("changes");
+    };
+    // From a record of its own form to one of a later form.
+    for (title, attempts) in [("newest", 2), ("newest", 1)] {
+        let attempted = old.transaction(|tx| {
+            let mut page = tx.get_mut::<Page>("home")?;
+            page.set_visits(page.title().len() as u64 + 10);
+            if tx.attempt() == 1 {
+                std::thread::scope(|scope| scope.spawn(|| retitle_later(title)).join().expect("no panic"));
+            }
+            metaparticle::Ok(tx.attempt())
+        });
+        assert_eq!(attempted.expect("commits"), attempts, "while it was given the title {title}");
+        assert_eq!(page(&old), (16, "newest".to_owned(), vec![]));
+    }
 }

@@ -93,7 +93,8 @@ fn write(file: &Path, bytes: &[u8]) {
     opened.write_all(bytes).and_then(|()| opened.set_len(bytes.len() as u64)).expect("writes");
 }
 
-fn is_corrupt(path: &Path, after: u64, what: &str) {
+/// That it is refused and left alone; what the error says.
+fn is_corrupt(path: &Path, after: u64, what: &str) -> String {
     let before = files(path);
     let mut replayed = 0;
     let opened = Journal::open_in(layout(path), after, &mut |_| {
@@ -104,6 +105,7 @@ fn is_corrupt(path: &Path, after: u64, what: &str) {
     assert!(error.is_corrupt() && error.to_string().contains(&*path.to_string_lossy()), "{what}: {error:?}");
     assert_eq!(replayed, 0, "{what}: something was replayed");
     assert_eq!(files(path), before, "{what}: something was changed");
+    error.to_string()
 }
 
 /// A journal whose segments were all used before, and the commits that it has released and has appended last.
@@ -271,9 +273,11 @@ fn a_segment_that_is_gone_is_damage() {
     let path = folder.path();
     let remove_each = |after: u64| {
         let whole = files(path);
-        for file in whole.keys() {
+        for (index, file) in whole.keys().enumerate() {
             fs::remove_file(file).expect("removes");
-            is_corrupt(path, after, &format!("without {file:?} of {}", whole.len()));
+            let said = is_corrupt(path, after, &format!("without {file:?} of {}", whole.len()));
+            let is_between = index > 0 && index + 1 < whole.len();
+            assert!(!is_between || said.contains(&format!("{}: it is missing", file.display())), "{said}");
             restore(path, &whole);
         }
     };
@@ -317,21 +321,25 @@ fn a_segment_that_does_not_belong_there_is_damage() {
         let checksum = crc32fast::hash(&format[..34]).to_le_bytes();
         format[34..38].copy_from_slice(&checksum);
         let damages = [
-            ("of another store", theirs.clone()),
-            ("of another format", format),
-            ("emptied", Vec::new()),
-            ("cut", bytes[..SEGMENT - 1].to_vec()),
-            ("too long", [&bytes[..], &[0]].concat()),
+            ("it is one of another store", theirs.clone()),
+            ("it has format 2, and this program knows format 1 only", format),
+            ("it is too short", Vec::new()),
+            ("its header cannot be read", [&[bytes[0] ^ 1], &bytes[1..]].concat()),
+            ("its header cannot be read", [&bytes[..34], &[bytes[34] ^ 1], &bytes[35..]].concat()),
+            ("it has another length than", bytes[..SEGMENT - 1].to_vec()),
+            ("it has another length than", [&bytes[..], &[0]].concat()),
         ];
         for (what, bytes) in damages {
             write(file, &bytes);
-            is_corrupt(path, 0, what);
+            let said = is_corrupt(path, 0, what);
+            assert!(said.contains(&format!("{}: {what}", file.display())), "{said}");
         }
         restore(path, &whole);
         for second in names.iter().filter(|second| second > &file) {
             write(file, &whole[*second]);
             write(second, &whole[*file]);
-            is_corrupt(path, 0, "swapped");
+            let said = is_corrupt(path, 0, "swapped");
+            assert!(said.contains("it has the name of another segment"), "{said}");
             restore(path, &whole);
         }
     }
