@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use metaparticle::{Ref, Result, Tx, persistent, transactional};
 use metaparticle_tests::{TestStore, on_every_engine, on_threads};
 
-use crate::{Account, Counter, count, increment, transfer};
+use crate::{Account, Counter, Page, count, increment, transfer};
 
 on_every_engine! {
     no_increment_is_lost
     fifty_concurrent_increments_count_to_fifty
     money_is_neither_made_nor_lost
     no_attempt_sees_a_mixture
+    no_attempt_sees_what_came_later_without_what_came_before
     two_doctors_cannot_both_leave
     two_bookings_cannot_both_find_the_room_free
     two_counts_cannot_both_miss_the_other
@@ -269,7 +270,9 @@ fn a_new_object_beside_changed_ones_is_noticed_by_who_has_counted(engine: &str) 
 fn a_removed_object_beside_changed_ones_is_noticed_by_who_has_counted(engine: &str) {
     let store = TestStore::new(engine);
     let _entered = store.enter();
-    ["b", "m", "y"].map(|key| increment(key).expect("increments"));
+    for key in ["b", "m", "y"] {
+        increment(key).expect("increments");
+    }
     for (old, there) in [("b", 3), ("y", 2)] {
         let meanwhile = || {
             store.transaction(|tx| {
@@ -287,4 +290,46 @@ fn a_removed_object_beside_changed_ones_is_noticed_by_who_has_counted(engine: &s
         });
         assert_eq!(counted.expect("counts"), (2, there - 1), "it was not noticed that {old} has gone");
     }
+}
+
+/// The later one is an object that others change all the time, so that its changes may be committed together with theirs.
+fn no_attempt_sees_what_came_later_without_what_came_before(engine: &str) {
+    let store = TestStore::new(engine);
+    let (done, seen, mixtures) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let change = |body: &dyn Fn(&mut Page)| {
+        store.transaction(|tx| {
+            body(&mut *tx.get_mut::<Page>("later")?);
+            metaparticle::Ok(())
+        })
+    };
+    store.transaction(|tx| tx.insert("later", Page { visits: 0, title: String::new(), tags: Vec::new() })).expect("inserts");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in (1..).take_while(|n| *n < 200 || seen.load(Ordering::SeqCst) == 0) {
+                store.run(|| increment("before")).expect("increments");
+                change(&|page| page.visits = n).expect("changes");
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    change(&|page| page.title = if page.title.is_empty() { "x".to_owned() } else { String::new() })
+                        .expect("changes");
+                }
+            });
+        }
+        while !done.load(Ordering::SeqCst) {
+            let read = store.transaction(|tx| {
+                // In the body, so that attempts that are rolled back are looked at too.
+                let before = tx.get::<Counter>("before").map_or(0, |counter| counter.n);
+                let later = tx.get::<Page>("later")?.visits;
+                seen.fetch_add(1, Ordering::SeqCst);
+                mixtures.fetch_add(u64::from(later > before), Ordering::SeqCst);
+                metaparticle::Ok(())
+            });
+            read.expect("reads");
+        }
+    });
+    assert_eq!(mixtures.into_inner(), 0, "of {} attempts", seen.into_inner());
 }
