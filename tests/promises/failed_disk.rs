@@ -78,6 +78,22 @@ fn what_was_read_does_not_get_out_before_it_is_durable() {
     };
     let told = store.transaction(refuse).expect_err("it refuses");
     assert_eq!(told.to_string(), "the disk is broken", "an error told what may be lost");
+    let told = pollster::block_on(store.transaction_async(|tx| metaparticle::Ok(tx.get::<Counter>("n")?.n)));
+    assert_eq!(told.expect_err("what was read may be lost").to_string(), "the disk is broken", "in a future");
+    let told = pollster::block_on(store.transaction_async(refuse)).expect_err("it refuses");
+    assert_eq!(told.to_string(), "the disk is broken", "an error told what may be lost, in a future");
+}
+
+#[test]
+fn a_commit_in_a_future_that_the_disk_did_not_take_is_indeterminate() {
+    let (store, broken) = store();
+    broken.store(true, Ordering::Relaxed);
+    let write = |tx: &metaparticle::Tx| {
+        tx.get_mut::<Counter>("n")?.n = 2;
+        metaparticle::Ok(())
+    };
+    let error = pollster::block_on(store.transaction_async(write)).expect_err("it is not on disk");
+    assert!(error.is_indeterminate() && !error.is_retryable(), "{error:?}");
 }
 
 #[test]
