@@ -8,10 +8,10 @@ use std::path::Path;
 use super::super::entry::head_key;
 use super::super::folder::Folder;
 use super::super::folder_map::FolderMap;
-use super::super::folder_tests::{CACHE, apply, bytes, copy as copy_folder, folder, get};
+use super::super::folder_tests::{CACHE, apply, bytes, folder, get};
 use super::super::guard::LibraryError;
 use super::super::map::OrderedMap;
-use super::{Sled, segments};
+use super::Sled;
 use crate::error::{ErrorKind, Result};
 
 fn open(path: &Path) -> Result<FolderMap<Sled>> {
@@ -99,13 +99,6 @@ fn a_first_opening_that_failed_may_be_repeated() {
     assert_eq!(open(&path).expect("opens").last_commit(), 0);
 }
 
-/// A store with segments as large as sled makes them by itself.
-fn open_with_small_segments(path: &Path) -> FolderMap<Sled> {
-    drop(Folder::open(path, "sled").expect("makes"));
-    drop(::sled::open(path.join("sled")).expect("makes"));
-    open(path).expect("opens")
-}
-
 /// The beginnings of all segments: each has a number that is not used again.
 fn begun_segments(path: &Path, segment_bytes: usize) -> Vec<Vec<u8>> {
     let content = fs::read(path.join("sled/db")).expect("reads");
@@ -113,39 +106,10 @@ fn begun_segments(path: &Path, segment_bytes: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_store_keeps_the_size_of_its_segments() {
-    let folder = folder();
-    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-    drop(open_with_small_segments(&old));
-    for _ in 0..2 {
-        assert_eq!(open(&old).expect("opens").part_bytes(), segments::part_bytes(512 << 10));
-        assert_eq!(open(&new).expect("opens").part_bytes(), segments::part_bytes(8 << 20));
-    }
-}
-
-#[test]
-fn a_damaged_size_of_segments_is_an_error() {
-    let folder = folder();
-    let (path, copy) = (folder.path().join("store"), folder.path().join("copy"));
-    apply(&open(&path).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
-    let conf = fs::read(path.join("sled/conf")).expect("reads");
-    let flipped = [conf[..14].to_vec(), vec![conf[14] ^ 1], conf[15..].to_vec()].concat();
-    for damaged in [Vec::new(), conf[..8].to_vec(), conf[1..].to_vec(), flipped] {
-        let _ = fs::remove_dir_all(&copy);
-        copy_folder(&path, &copy);
-        fs::write(copy.join("sled/conf"), &damaged).expect("writes");
-        let error = open(&copy).err().expect("it is not known how large segments are");
-        assert!(error.is_corrupt() && error.to_string().contains("`sled/conf`"), "{error:?}");
-        assert_eq!(fs::read(copy.join("sled/conf")).expect("reads"), damaged, "it was overwritten");
-        assert_eq!(fs::read(copy.join("sled/db")).expect("reads"), fs::read(path.join("sled/db")).expect("reads"));
-    }
-}
-
-#[test]
 fn between_two_syncs_no_two_segments_are_begun() {
     let folder = folder();
     let path = folder.path().join("store");
-    let map = open_with_small_segments(&path);
+    let map = open(&path).expect("opens");
     let mut random = fastrand::Rng::with_seed(1);
     let mut before = begun_segments(&path, 512 << 10);
     let mut begun = 0;
