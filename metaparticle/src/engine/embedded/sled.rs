@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use self::files::{put_snapshots_aside, remove_unfinished_snapshots, wait_for_sled_lock};
+use self::files::{finish_snapshots, put_snapshots_aside, wait_for_sled_lock};
 use super::files::io_error;
 use super::folder::{Folder, Stage};
 use super::folder_map::FolderMap;
@@ -61,7 +61,7 @@ pub(crate) struct Sled {
 /// Opens the store in the folder `path`, and makes it if there is none.
 pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     let folder = Folder::open(path, "sled")?;
-    remove_unfinished_snapshots(&folder)?;
+    finish_snapshots(&folder)?;
     wait_for_sled_lock(path, &folder)?;
     folder.write_again()?;
     let opened = open_files(path, &folder, cache_bytes)?;

@@ -11,15 +11,30 @@ use crate::error::Result;
 /// sled gives up its lock a little after it was dropped.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Removes what sled cannot open after it was cut short while writing a snapshot; the snapshot is not needed.
-pub(super) fn remove_unfinished_snapshots(folder: &Folder) -> Result<()> {
+/// What a snapshot is called until it is written.
+const UNFINISHED: &str = "generating";
+
+/// Gives snapshots their names that are whole, and removes those that sled was cut short while writing, which it cannot open.
+///
+/// sled syncs a snapshot, renames it, and then fills with zeros what it makes needless. A power cut may take the name and leave the
+/// zeros; without the snapshot, all would be lost. One that is not whole was not renamed yet, and is not needed.
+pub(super) fn finish_snapshots(folder: &Folder) -> Result<()> {
     let Ok(files) = fs::read_dir(folder.files()) else { return Ok(()) };
-    for file in files.filter_map(|file| file.ok()) {
-        if file.file_name().to_string_lossy().ends_with(".generating") {
-            fs::remove_file(file.path()).map_err(|error| io_error(&file.path(), "it cannot be removed", error))?;
-        }
+    let files = files.filter_map(|file| Some(file.ok()?.path()));
+    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == UNFINISHED)) {
+        let content = fs::read(&file).map_err(|error| io_error(&file, "it cannot be read", error))?;
+        let finished = if is_whole(&content) { fs::rename(&file, file.with_extension("")) } else { fs::remove_file(&file) };
+        finished.map_err(|error| io_error(&file, "it cannot be renamed or removed", error))?;
     }
     Ok(())
+}
+
+/// A snapshot ends with its length, in 8 bytes, and its CRC-32.
+fn is_whole(snapshot: &[u8]) -> bool {
+    let parts = snapshot.split_last_chunk::<4>().and_then(|(rest, checksum)| Some((rest.split_last_chunk::<8>()?, checksum)));
+    parts.is_some_and(|((content, length), checksum)| {
+        u64::from_le_bytes(*length) == content.len() as u64 && u32::from_le_bytes(*checksum) == crc32fast::hash(content)
+    })
 }
 
 /// Puts sled's snapshots aside; sled can do without. Tells whether there were any.

@@ -12,6 +12,7 @@ use super::super::folder_tests::{CACHE, apply, bytes, folder, get};
 use super::super::guard::LibraryError;
 use super::super::map::OrderedMap;
 use super::Sled;
+use super::files::finish_snapshots;
 use crate::error::{ErrorKind, Result};
 
 fn open(path: &Path) -> Result<FolderMap<Sled>> {
@@ -46,6 +47,26 @@ fn a_snapshot_that_was_cut_short_does_not_matter() {
     let path = folder.path().join("store");
     apply(&open(&path).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
     fs::write(path.join("sled/snap.0000000000000100.generating"), "half").expect("writes");
+    assert_eq!(get(&open(&path).expect("opens"), b"a"), Some(bytes(1, 10)));
+}
+
+#[test]
+fn a_snapshot_whose_name_a_power_cut_has_taken_is_given_it_back() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    apply(&open(&path).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
+    drop(open(&path).expect("opens"));
+    let snapshots = || -> Vec<_> {
+        let files = fs::read_dir(path.join("sled")).expect("lists").map(|file| file.expect("a file").path());
+        files.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap."))).collect()
+    };
+    let [snapshot] = &snapshots()[..] else { panic!("sled has written no snapshot") };
+    let content = fs::read(snapshot).expect("reads");
+    fs::rename(snapshot, format!("{}.generating", snapshot.display())).expect("renames");
+    fs::write(path.join("sled/snap.0000000000000001.generating"), &content[..content.len() - 1]).expect("writes");
+    finish_snapshots(&Folder::open(&path, "sled").expect("opens")).expect("finishes");
+    assert_eq!(snapshots(), [snapshot.clone()]);
+    assert!(fs::read(snapshot).expect("reads") == content);
     assert_eq!(get(&open(&path).expect("opens"), b"a"), Some(bytes(1, 10)));
 }
 
