@@ -65,7 +65,7 @@ fn a_snapshot_whose_name_a_power_cut_has_taken_is_given_it_back() {
     fs::rename(snapshot, format!("{}.generating", snapshot.display())).expect("renames");
     fs::write(path.join("sled/snap.0000000000000001.generating"), &content[..content.len() - 1]).expect("writes");
     finish_snapshots(&Folder::open(&path, "sled").expect("opens")).expect("finishes");
-    assert_eq!(snapshots(), [snapshot.clone()]);
+    assert_eq!(snapshots(), std::slice::from_ref(snapshot));
     assert!(fs::read(snapshot).expect("reads") == content);
     assert_eq!(get(&open(&path).expect("opens"), b"a"), Some(bytes(1, 10)));
 }
