@@ -2,7 +2,7 @@
 
 use metaparticle::{ErrorKind, Result, Store, persistent, transactional};
 
-use super::Shared;
+use metaparticle_tests::programs::Shared;
 
 #[persistent(name = "Order")]
 struct OrderV1 {
@@ -59,7 +59,7 @@ fn euros(cents: i64) -> Amount {
 }
 
 fn two_old_orders() -> Shared {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     let insert = |tx: &metaparticle::Tx| tx.insert("one", OrderV1 { total: 12.34, note: "first".to_owned() });
     engine.program().transaction(insert).expect("inserts");
     let insert = |tx: &metaparticle::Tx| tx.insert("two", OrderV2 { cents: 500, note: "second".to_owned() });
@@ -91,7 +91,7 @@ fn a_migrated_object_is_rewritten_only_when_it_changes() {
 
 #[test]
 fn concurrent_changes_of_an_old_record_lose_nothing() {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     let insert = |tx: &metaparticle::Tx| tx.insert("n", OrderV2 { cents: 0, note: String::new() });
     engine.program().transaction(insert).expect("inserts");
     let store = engine.program();
@@ -150,12 +150,12 @@ fn from_day(day: u32) -> When {
 
 #[test]
 fn a_field_is_made_of_any_of_its_earlier_types() {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     let text = |tx: &metaparticle::Tx| tx.insert("text", field_before::Event { when: "17".to_owned() });
     engine.program().transaction(text).expect("inserts");
     let number = |tx: &metaparticle::Tx| tx.insert("number", field_between::Event { when: 18 });
     engine.program().transaction(number).expect_err("it cannot read what is there");
-    let other = Shared::new();
+    let other = Shared::in_memory();
     other.program().transaction(number).expect("inserts");
     let when =
         |store: &Store, key: &str| store.transaction(|tx| Ok::<_, metaparticle::Error>(tx.get::<Event>(key)?.when.clone()));
@@ -172,7 +172,7 @@ struct Purchase {
 
 #[test]
 fn a_renamed_struct_keeps_its_objects() {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     let insert = |tx: &metaparticle::Tx| tx.insert("two", OrderV2 { cents: 500, note: "second".to_owned() });
     engine.program().transaction(insert).expect("inserts");
     let read = |tx: &metaparticle::Tx| Ok::<_, metaparticle::Error>(tx.get::<Purchase>("two")?.cents);

@@ -2,7 +2,7 @@
 
 use metaparticle::{ErrorKind, Result, Store, Tx, persistent};
 
-use super::Shared;
+use metaparticle_tests::programs::Shared;
 
 /// What all versions know of a person, as far as they know it.
 #[derive(Debug, PartialEq, Clone)]
@@ -251,7 +251,7 @@ fn every_version_reads_what_it_is_made_to_read_and_refuses_the_rest() {
     for writer in versions() {
         for reader in versions() {
             let pair = format!("{} read by {}", writer.name, reader.name);
-            let engine = Shared::new();
+            let engine = Shared::in_memory();
             engine.program().transaction(|tx| (writer.insert)(tx, "Ann")).expect("inserts");
             let read = read(&engine.program(), &reader);
             if !reads(writer.name, reader.name) {
@@ -272,7 +272,7 @@ fn no_version_destroys_what_it_reads_or_refuses() {
     for writer in versions() {
         for other in versions() {
             let pair = format!("{} changed by {}", writer.name, other.name);
-            let engine = Shared::new();
+            let engine = Shared::in_memory();
             let (first, second) = (engine.program(), engine.program());
             first.transaction(|tx| (writer.insert)(tx, "Ann")).expect("inserts");
             let renamed = second.transaction(|tx| (other.rename)(tx, "Anna"));
@@ -299,7 +299,7 @@ fn no_version_destroys_what_it_reads_or_refuses() {
 
 #[test]
 fn a_replaced_object_keeps_the_fields_that_only_a_newer_program_knows() {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     let (old, new) = (engine.program(), engine.program());
     new.transaction(|tx| (added::version().insert)(tx, "Ann")).expect("inserts");
     old.transaction(|tx| (first::version().insert)(tx, "Ben")).expect("replaces");
@@ -315,7 +315,7 @@ fn a_replaced_object_keeps_the_fields_that_only_a_newer_program_knows() {
 
 #[test]
 fn a_program_that_was_there_before_goes_on_beside_a_newer_one() {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     engine.program().transaction(|tx| (first::version().insert)(tx, "Ann")).expect("inserts");
     // The newer program writes an object that the older one cannot read.
     let insert = |tx: &Tx| tx.insert("ben", widened::User { name: "Ben".to_owned(), age: 1 << 40 });

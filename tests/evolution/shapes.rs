@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use metaparticle::{ErrorKind, Result, Store, persistent};
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
+use metaparticle_tests::programs::Shared;
 
 mod before {
     use super::*;
@@ -56,7 +56,7 @@ mod after {
 }
 
 fn parcels() -> Shared {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     engine
         .program()
         .transaction(|tx| {
@@ -149,7 +149,7 @@ struct Document {
 
 #[test]
 fn types_that_refuse_most_values_are_stored_and_read() {
-    let engine = Shared::new();
+    let engine = Shared::in_memory();
     let document = Document {
         json: serde_json::json!({ "a": [1, null] }),
         address: [127, 0, 0, 1].into(),

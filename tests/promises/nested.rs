@@ -165,14 +165,18 @@ fn a_nested_read_only_function_sees_what_was_changed_before(engine: &str) {
 }
 
 /// Changes an object by half, and catches the panic that ends the change.
-#[transactional]
-fn half(key: &str, tx: &Tx) -> Result<()> {
+fn cut_short(tx: &Tx, key: &str) {
     let caught = catch_unwind(AssertUnwindSafe(|| {
         let mut counter = tx.get_mut::<Counter>(key).expect("loads");
         counter.n = 7;
         panic!("in the middle of a change");
     }));
     assert!(caught.is_err());
+}
+
+#[transactional]
+fn half(key: &str, tx: &Tx) -> Result<()> {
+    cut_short(tx, key);
     Ok(())
 }
 
@@ -205,12 +209,7 @@ fn half_a_change_of_the_outer_function_is_not_forgotten(engine: &str) {
     let store = TestStore::new(engine);
     let _entered = store.enter();
     let error = store.transaction(|tx| {
-        let caught = catch_unwind(AssertUnwindSafe(|| {
-            let mut counter = tx.get_mut::<Counter>("left").expect("loads");
-            counter.n = 7;
-            panic!("in the middle of a change");
-        }));
-        assert!(caught.is_err());
+        cut_short(tx, "left");
         half_and_fail("undone").expect_err("fails");
         metaparticle::Ok(())
     });

@@ -1,9 +1,7 @@
 //! Changes of fields that nobody else touches do not conflict.
 
-use std::sync::Arc;
-
-use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page as EnginePage, Reply, Request, Seen, Stamp};
-use metaparticle::{Mut, Result, Store, Tx, conformance, transactional};
+use metaparticle::{Mut, Result, Store, Tx, transactional};
+use metaparticle_tests::programs::Shared;
 use metaparticle_tests::{TestStore, on_every_engine, on_threads};
 
 use crate::Page;
@@ -156,36 +154,10 @@ fn an_insert_does_not_conflict_with_what_it_has_not_read(engine: &str) {
     assert_eq!(page(&store), (50, "whole".to_owned(), vec![]));
 }
 
-/// An engine that several programs have.
-#[derive(Clone)]
-struct Shared(Arc<dyn Engine>);
-
-impl Engine for Shared {
-    fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
-        self.0.execute(request)
-    }
-
-    fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, EnginePage> {
-        self.0.scan(compare, range, limit)
-    }
-
-    fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
-        self.0.watch(compare)
-    }
-
-    fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
-        self.0.durable(stamp)
-    }
-
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
-}
-
 #[test]
 fn a_field_that_was_read_is_a_conflict_also_if_a_later_program_has_changed_it() {
-    let engine = Shared(Arc::from(conformance::memory_engine()));
-    let (old, new) = (Store::with_engine(engine.clone()), Store::with_engine(engine));
+    let engine = Shared::in_memory();
+    let (old, new) = (engine.program(), engine.program());
     old.transaction(|tx| tx.insert("home", Page { visits: 1, title: "old".to_owned(), tags: Vec::new() })).expect("inserts");
     let retitle_later = |title: &str| {
         let changed = new.transaction(|tx| {

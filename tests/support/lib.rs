@@ -1,6 +1,7 @@
 //! What the tests share: throw-away stores on every engine.
 
 pub mod crash;
+pub mod programs;
 pub mod proxy;
 pub mod queue;
 pub mod servers;

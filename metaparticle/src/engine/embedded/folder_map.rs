@@ -142,7 +142,7 @@ impl<L: Library> OrderedMap for FolderMap<L> {
     }
 
     fn part_bytes(&self) -> usize {
-        self.library.part_bytes()
+        L::PART_BYTES
     }
 
     fn limits(&self) -> Limits {

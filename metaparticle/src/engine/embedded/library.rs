@@ -12,6 +12,8 @@ pub(crate) trait Library: Send + Sync + 'static {
     const LIMITS: Limits;
     /// Larger values must not be given to it.
     const VALUE_BYTES: usize = usize::MAX;
+    /// What it should be given at once, as [`change_bytes`](super::map::change_bytes) counts it.
+    const PART_BYTES: usize = 256 << 10;
 
     type Bytes: AsRef<[u8]>;
     type Batch;
@@ -32,11 +34,6 @@ pub(crate) trait Library: Send + Sync + 'static {
 
     /// Carries the batch out, all or nothing, and returns when it survives a power cut.
     fn commit(&self, batch: Self::Batch) -> Result<()>;
-
-    /// What should be written at once, as [`change_bytes`](super::map::change_bytes) counts it.
-    fn part_bytes(&self) -> usize {
-        256 << 10
-    }
 
     /// The record with this head.
     fn join(&self, key: &[u8], head: &[u8]) -> Result<Record> {

@@ -202,7 +202,7 @@ impl CommitQueue {
     }
 
     fn is_quick(&self) -> bool {
-        u128::from(self.usual.load(Ordering::Relaxed)) < QUICK.as_nanos()
+        Duration::from_nanos(self.usual.load(Ordering::Relaxed)) < QUICK
     }
 
     /// Everything up to `number` is on disk.

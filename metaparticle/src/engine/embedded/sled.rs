@@ -42,12 +42,6 @@ impl LibraryError for ::sled::Error {
 /// After so long, sled is asked whether it has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What sled is given between two syncs. Of its segments of 512 KiB, no two may be begun and not synced: where the power is cut and the
-/// start of the second is on disk, and that of the first is not, sled takes all of its log for torn. It writes about three times what
-/// it is given, up to 17 times where it writes a whole leaf of 16 values for each change, and twice that where it moves another leaf each
-/// time.
-const PART_BYTES: usize = 15 << 10;
-
 /// Everything is in one tree.
 pub(crate) struct Sled {
     // Dropped in this order: sled's handles, then ours on its file.
@@ -120,6 +114,10 @@ impl Library for Sled {
     const LIMITS: Limits = Limits { key_bytes: 1 << 10, record_bytes: 128 << 10, commit_bytes: 4 << 20, commit_records: 1 << 12 };
     /// sled keeps nodes that grow too large in files that it never syncs.
     const VALUE_BYTES: usize = 4_000;
+    /// Between two syncs. Of sled's segments of 512 KiB, no two may be begun and not synced: where the power is cut and the start of the
+    /// second is on disk, and that of the first is not, sled takes all of its log for torn. It writes about three times what it is given,
+    /// up to 17 times where it writes a whole leaf of 16 values for each change, and twice that where it moves another leaf each time.
+    const PART_BYTES: usize = 15 << 10;
 
     type Bytes = ::sled::IVec;
     type Batch = ::sled::Batch;
@@ -148,10 +146,6 @@ impl Library for Sled {
 
     fn remove(&self, batch: &mut ::sled::Batch, key: &[u8]) {
         batch.remove(key);
-    }
-
-    fn part_bytes(&self) -> usize {
-        PART_BYTES
     }
 
     /// sled's `flush` hands its buffers to the system, but does not sync the file.

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen as Compared, Stamp};
-use metaparticle::{Durability, Error, Result, Store, TransactionOptions, Tx, conformance};
+use metaparticle::{Durability, Error, Result, Store, TransactionOptions, Tx};
+use metaparticle_tests::programs::Shared;
 use proptest_state_machine::StateMachineTest;
 use tempfile::TempDir;
 
@@ -68,32 +68,10 @@ enum Kept {
     Folder(TempDir, Option<Store>),
 }
 
-/// An engine in memory that stores are opened on one after the other.
-#[derive(Clone)]
-struct Shared(Arc<Box<dyn Engine>>);
-
-impl Engine for Shared {
-    fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
-        self.0.execute(request)
-    }
-    fn scan<'a>(&'a self, compare: &'a Compared, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
-        self.0.scan(compare, range, limit)
-    }
-    fn watch<'a>(&'a self, compare: &'a Compared) -> Answer<'a, ()> {
-        self.0.watch(compare)
-    }
-    fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
-        self.0.durable(stamp)
-    }
-    fn limits(&self) -> Limits {
-        self.0.limits()
-    }
-}
-
 impl Kept {
     fn new(place: &Place) -> Self {
         match place.engine {
-            Name::Memory => Self::Memory(Shared(Arc::new(conformance::memory_engine()))),
+            Name::Memory => Self::Memory(Shared::in_memory()),
             _ => Self::Folder(TempDir::new_in(place.folder.path()).expect("a folder"), None),
         }
     }
@@ -101,7 +79,7 @@ impl Kept {
     /// The store, as it is or opened again.
     fn open(&mut self, engine: Name, again: bool) -> Store {
         match self {
-            Self::Memory(shared) => Store::with_engine(shared.clone()),
+            Self::Memory(shared) => shared.program(),
             Self::Folder(folder, store) => {
                 if again {
                     *store = None;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::entry::head_key;
 use super::super::folder::Folder;
@@ -41,6 +41,11 @@ fn a_disk_that_fails_is_told_from_damage_also_in_a_clone_of_the_error() {
     assert_eq!(::sled::Error::Io(io::Error::other("too short")).kind(), None);
 }
 
+fn snapshots(path: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(path.join("sled")).expect("lists").map(|file| file.expect("a file").path());
+    files.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap."))).collect()
+}
+
 #[test]
 fn a_snapshot_that_was_cut_short_does_not_matter() {
     let folder = folder();
@@ -56,16 +61,12 @@ fn a_snapshot_whose_name_a_power_cut_has_taken_is_given_it_back() {
     let path = folder.path().join("store");
     apply(&open(&path).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
     drop(open(&path).expect("opens"));
-    let snapshots = || -> Vec<_> {
-        let files = fs::read_dir(path.join("sled")).expect("lists").map(|file| file.expect("a file").path());
-        files.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap."))).collect()
-    };
-    let [snapshot] = &snapshots()[..] else { panic!("sled has written no snapshot") };
+    let [snapshot] = &snapshots(&path)[..] else { panic!("sled has written no snapshot") };
     let content = fs::read(snapshot).expect("reads");
     fs::rename(snapshot, format!("{}.generating", snapshot.display())).expect("renames");
     fs::write(path.join("sled/snap.0000000000000001.generating"), &content[..content.len() - 1]).expect("writes");
     finish_snapshots(&Folder::open(&path, "sled").expect("opens")).expect("finishes");
-    assert_eq!(snapshots(), std::slice::from_ref(snapshot));
+    assert_eq!(snapshots(&path), std::slice::from_ref(snapshot));
     assert!(fs::read(snapshot).expect("reads") == content);
     assert_eq!(get(&open(&path).expect("opens"), b"a"), Some(bytes(1, 10)));
 }
@@ -76,11 +77,7 @@ fn a_damaged_snapshot_is_put_aside() {
     let path = folder.path().join("store");
     apply(&open(&path).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
     drop(open(&path).expect("opens"));
-    let snapshots: Vec<_> = fs::read_dir(path.join("sled"))
-        .expect("lists")
-        .map(|file| file.expect("a file").path())
-        .filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap.")))
-        .collect();
+    let snapshots = snapshots(&path);
     assert!(!snapshots.is_empty(), "sled has written no snapshot");
     for snapshot in &snapshots {
         let mut content = fs::read(snapshot).expect("reads");
@@ -121,9 +118,9 @@ fn a_first_opening_that_failed_may_be_repeated() {
 }
 
 /// The beginnings of all segments: each has a number that is not used again.
-fn begun_segments(path: &Path, segment_bytes: usize) -> Vec<Vec<u8>> {
+fn begun_segments(path: &Path) -> Vec<Vec<u8>> {
     let content = fs::read(path.join("sled/db")).expect("reads");
-    content.chunks(segment_bytes).map(|segment| segment[..20].to_vec()).collect()
+    content.chunks(512 << 10).map(|segment| segment[..20].to_vec()).collect()
 }
 
 #[test]
@@ -132,7 +129,7 @@ fn between_two_syncs_no_two_segments_are_begun() {
     let path = folder.path().join("store");
     let map = open(&path).expect("opens");
     let mut random = fastrand::Rng::with_seed(1);
-    let mut before = begun_segments(&path, 512 << 10);
+    let mut before = begun_segments(&path);
     let mut begun = 0;
     for commit in 1..=1_500 {
         // Of one piece each, in leaves that are soon full of such: what sled writes most for.
@@ -140,7 +137,7 @@ fn between_two_syncs_no_two_segments_are_begun() {
         let keys: Vec<_> = keys.into_iter().map(u64::to_be_bytes).collect();
         let changes: Vec<_> = keys.iter().map(|key| (&key[..], Some(bytes(commit, 3_900)))).collect();
         apply(&map, commit, &changes);
-        let after = begun_segments(&path, 512 << 10);
+        let after = begun_segments(&path);
         let changed = (0..after.len()).filter(|n| before.get(*n) != after.get(*n)).count();
         assert!(changed <= 1, "{changed} segments were begun at commit {commit}");
         begun += changed;
