@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{BitOr, BitOrAssign};
@@ -13,6 +14,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::held::{held_bytes, is_plain};
 use crate::persistent::{Field, OldStruct, Persistent};
 use crate::planted::{Bug, planted};
 use crate::schema::plan::Conversion;
@@ -23,6 +25,8 @@ use crate::shape::{Shape, shape_of, transcode};
 const FORMAT: u8 = 1;
 /// Format, schema number, number of fields.
 const HEADER_BYTES: usize = 1 + 4 + 2;
+/// What an object may take beside twice its record to be kept with it.
+const SMALL: usize = 128;
 
 /// A set of a type's fields, by index. Fields from the 128th on share one place: what holds for one is taken to hold for all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,9 +69,20 @@ pub(crate) struct Encoded {
     record: RecordBytes,
     /// How many fields the object has written.
     written: usize,
+    /// How many bytes the object's fields have elsewhere in memory, if the record has all that the object has.
+    held: Option<usize>,
 }
 
 impl Encoded {
+    pub(crate) fn bytes(&self) -> &RecordBytes {
+        &self.record
+    }
+
+    /// Whether the object is nothing but what the record says, and takes hardly more memory.
+    pub(crate) fn is_whole<T>(&self) -> bool {
+        self.held.is_some_and(|held| held + size_of::<T>() <= 2 * self.record.len() + SMALL)
+    }
+
     pub(crate) fn field(&self, index: usize) -> Option<&[u8]> {
         RecordFields::of_parsed(&self.record)?.field(index).filter(|_| index < self.written)
     }
@@ -80,7 +95,7 @@ impl Encoded {
 
     /// The only field of a struct.
     fn only(bytes: &[u8]) -> Result<Self> {
-        Ok(Self { record: compose_record(0, &[bytes])?.into(), written: 1 })
+        Ok(Self { record: compose_record(0, &[bytes])?.into(), written: 1, held: None })
     }
 }
 
@@ -128,6 +143,7 @@ pub struct FieldWriter {
     written: usize,
     before: Before,
     changed: FieldSet,
+    held: Option<usize>,
 }
 
 impl FieldWriter {
@@ -137,14 +153,23 @@ impl FieldWriter {
         // With more fields than a record can have, none is written.
         begin_record(&mut record, schema, u16::try_from(fields.len()).unwrap_or(u16::MAX));
         record.resize(HEADER_BYTES + fields.len() * 4, 0);
-        Self { fields, record, written: 0, before, changed: FieldSet::NONE }
+        Self { fields, record, written: 0, before, changed: FieldSet::NONE, held: Some(0) }
     }
 
     /// The fields, and which of them differ from before.
     pub(crate) fn finish(mut self) -> (Encoded, FieldSet) {
         // It may be kept for long.
         self.record.shrink_to_fit();
-        (Encoded { record: self.record.into(), written: self.written }, self.changed)
+        (Encoded { record: self.record.into(), written: self.written, held: self.held }, self.changed)
+    }
+
+    /// Notes that the object has something that is not stored, or not as it is.
+    pub fn leave_out(&mut self) {
+        self.held = None;
+    }
+
+    fn hold<T: 'static>(&mut self, value: &T) {
+        self.held = self.held.and_then(|held| Some(held + held_bytes(value)?));
     }
 
     /// Encodes the next field; `check` is asked whether changed bytes can be read back.
@@ -237,6 +262,7 @@ pub trait Storable: Sized {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
     fn store(&self, out: &mut FieldWriter) -> Result<()> {
+        out.hold(self);
         out.put(self, |bytes| decode::<T>(bytes).map(drop))
     }
 
@@ -322,6 +348,7 @@ pub fn earlier_struct<Old: Persistent, New>(
 
 /// Writes the next field with a `with` module.
 pub fn store_with<S: Serialize>(value: &S, out: &mut FieldWriter) -> Result<()> {
+    out.leave_out();
     out.put(value, |_| Ok(()))
 }
 
@@ -353,11 +380,17 @@ pub(crate) enum Source<'a> {
 pub struct FieldReader<'a> {
     fields: &'static [Field],
     source: Source<'a>,
+    is_plain: Cell<bool>,
 }
 
 impl<'a> FieldReader<'a> {
     pub(crate) fn new(fields: &'static [Field], source: Source<'a>) -> Self {
-        Self { fields, source }
+        Self { fields, source, is_plain: Cell::new(true) }
+    }
+
+    /// Whether all that was read are plain values.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain.get()
     }
 
     /// The field's bytes, as the program's type writes them.
@@ -395,6 +428,7 @@ impl<'a> FieldReader<'a> {
     }
 
     fn decode<T: DeserializeOwned + 'static>(&self, index: usize, bytes: &[u8]) -> Result<T> {
+        self.is_plain.set(self.is_plain.get() && is_plain::<T>());
         decode(bytes).map_err(|error| {
             let (name, size, wanted) = (self.name(index), bytes.len(), std::any::type_name::<T>());
             let message = format!("the stored field `{name}` ({size} bytes) cannot be read as a {wanted}");
@@ -450,7 +484,7 @@ impl<'a> RecordFields<'a> {
     }
 
     /// The fields of a record that was parsed before.
-    fn of_parsed(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of_parsed(bytes: &'a [u8]) -> Option<Self> {
         let (&[_, s0, s1, s2, s3, c0, c1], rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
         let (ends, data) = rest.split_at_checked(u16::from_le_bytes([c0, c1]) as usize * 4)?;
         Some(Self { schema: u32::from_le_bytes([s0, s1, s2, s3]), ends, data })

@@ -56,6 +56,7 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod held;
 mod key;
 mod object;
 mod persistent;

@@ -94,7 +94,10 @@ pub type Mut<'tx, T> = <T as Persistent>::Mut<'tx>;
 pub struct Tracked<'tx, T: 'static> {
     attempt: &'tx Attempt,
     slot: usize,
-    object: T,
+    /// Nobody else has it.
+    object: Arc<T>,
+    /// Whether it was in its record, and not decoded.
+    was_kept: bool,
     read: Cell<FieldSet>,
     assigned: FieldSet,
     is_changed: bool,
@@ -103,12 +106,12 @@ pub struct Tracked<'tx, T: 'static> {
     panicking: bool,
     // Functions of `T: Persistent`, as pointers: a bound on this struct would be repeated in every expansion.
     encode: fn(&T) -> Option<Encoded>,
-    take_back: fn(&Attempt, usize, &T, Taken),
+    take_back: fn(&Attempt, usize, Arc<T>, Taken),
 }
 
 impl<'tx, T: 'static> Tracked<'tx, T> {
-    /// `before`: its fields, unless only the object can tell.
-    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: T, before: Option<Before>) -> Self
+    /// `object`: one that nobody else has. `before`: its fields, unless only the object can tell.
+    pub(crate) fn new(attempt: &'tx Attempt, slot: usize, object: Arc<T>, was_kept: bool, before: Option<Before>) -> Self
     where
         T: Persistent,
     {
@@ -116,6 +119,7 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
             attempt,
             slot,
             object,
+            was_kept,
             read: Cell::new(FieldSet::NONE),
             assigned: FieldSet::NONE,
             is_changed: false,
@@ -165,7 +169,7 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
             self.before = Some(Before::Fields((self.encode)(&self.object).unwrap_or_default()));
         }
         self.is_changed = true;
-        &mut self.object
+        Arc::get_mut(&mut self.object).expect("nobody else has it")
     }
 }
 
@@ -175,8 +179,9 @@ impl<T: 'static> Drop for Tracked<'_, T> {
         let before = self.before.take();
         let interrupted = self.is_changed && !self.panicking && std::thread::panicking();
         let is_changed = self.is_changed;
-        let taken = Taken { is_changed, before, read: self.read.get(), assigned: self.assigned, interrupted };
-        (self.take_back)(self.attempt, self.slot, &self.object, taken);
+        let (was_kept, read, assigned) = (self.was_kept, self.read.get(), self.assigned);
+        let taken = Taken { is_changed, was_kept, before, read, assigned, interrupted };
+        (self.take_back)(self.attempt, self.slot, self.object.clone(), taken);
     }
 }
 

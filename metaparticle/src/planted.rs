@@ -30,6 +30,8 @@ pub(crate) enum Bug {
     KeepRolledBack,
     /// Whoever gives up waiting for a turn keeps the place in the queue.
     LeakTicket,
+    /// An object that a transaction has changed is left with what it was before.
+    LeaveBefore,
     /// A new store's mark says that it has a journal before it has one.
     MarkBeforeJournal,
     /// A commit does not leave its id where a settlement finds it.

@@ -222,17 +222,25 @@ impl TypeInfo {
     pub(crate) fn read<'a>(&self, bytes: &'a [u8], engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<Read<'a>> {
         let fields = RecordFields::parse(bytes)?;
         let number = fields.schema();
-        let key = (self.store.load(Ordering::Relaxed), std::ptr::from_ref(self).addr(), number);
-        let find = || self.known.read().schemas.get(number as usize).copied();
-        let find = || SCHEMAS.with(|schemas| schemas.get(key, || find().ok_or(()))).ok();
-        let mut found = find();
+        let mut found = self.known_schema(number);
         if found.is_none() {
             self.refresh(engine, waiter)?;
-            found = find();
+            found = self.known_schema(number);
         }
         let schema = found.ok_or_else(|| damaged(format!("the store has no schema {number} of {}", self.name)))?;
         schema.check(&fields, &self.name)?;
         Ok(Read { fields, schema })
+    }
+
+    fn known_schema(&self, number: u32) -> Option<&'static Schema> {
+        let key = (self.store.load(Ordering::Relaxed), std::ptr::from_ref(self).addr(), number);
+        let find = || self.known.read().schemas.get(number as usize).copied().ok_or(());
+        SCHEMAS.with(|schemas| schemas.get(key, find)).ok()
+    }
+
+    /// The schema of a record that was looked at before.
+    pub(crate) fn schema_of(&self, record: &[u8]) -> Option<&'static Schema> {
+        self.known_schema(RecordFields::of_parsed(record)?.schema())
     }
 
     /// A record's bytes with the fields in `written` as they are in `fields`, and all others as they are in `base`.

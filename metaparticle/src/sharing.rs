@@ -23,8 +23,8 @@ impl<T> Sharing<T> {
     }
 
     /// The object, if it is one of `T`.
-    pub(crate) fn find(&self, object: &AnyObject) -> Option<Arc<T>> {
-        (self.find)(object.clone())
+    pub(crate) fn find(&self, object: AnyObject) -> Option<Arc<T>> {
+        (self.find)(object)
     }
 }
 

@@ -1,9 +1,10 @@
-//! Decoded objects are shared by the transactions that read them, and nobody can tell but by the time that it takes.
+//! Decoded objects are shared by the transactions that read them, and left by those that change them to the next; nobody can tell but
+//! by the time that it takes.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metaparticle::{Ref, Result, Store, persistent, transactional};
+use metaparticle::{ErrorKind, Ref, Result, Store, Tx, persistent, transactional};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Account;
@@ -92,5 +93,175 @@ fn what_one_changes_behind_a_shared_reference_is_not_seen_by_others() {
     for _ in 0..2 {
         let read = store.transaction(|tx| Ok::<_, metaparticle::Error>(tx.get::<Alone>("c")?.number.replace(9)));
         assert_eq!(read.expect("reads"), 1);
+    }
+}
+
+#[persistent(default)]
+struct Plain {
+    text: String,
+    numbers: Vec<u64>,
+    other: Option<String>,
+}
+
+/// The room that the text has is not stored, so it tells whether the object is the one that the last transaction has left.
+#[transactional]
+fn set_text(object: &mut Plain, text: &str, room: usize) -> Result<usize> {
+    let found = object.text.capacity();
+    object.text.clear();
+    object.text.reserve_exact(room);
+    object.text.push_str(text);
+    object.numbers.push(7);
+    Ok(found)
+}
+
+#[transactional]
+fn text(object: Ref<Plain>) -> Result<String> {
+    Ok(object.text.clone())
+}
+
+#[test]
+fn an_object_that_is_changed_again_is_not_decoded_again() {
+    let folder = metaparticle_tests::folder();
+    let path = folder.path().join("store");
+    for url in ["memory:", path.to_str().expect("a plain path")] {
+        let store = Store::open(url).expect("opens");
+        let _entered = store.enter();
+        set_text("a", "one", 3).expect("sets");
+        set_text("a", "one", 20).expect("sets");
+        assert_eq!(set_text("a", "two", 20).expect("sets"), 20, "{url}");
+        // Whoever reads it may have it meanwhile, and gives it back.
+        assert_eq!(text("a").expect("reads"), "two");
+        assert_eq!(set_text("a", "three", 20).expect("sets"), 20, "{url}");
+        assert_eq!(text("a").expect("reads"), "three");
+    }
+}
+
+#[test]
+fn an_object_that_somebody_reads_is_not_changed_under_it() {
+    let store = Store::open("memory:").expect("opens");
+    let _entered = store.enter();
+    set_text("a", "one", 20).expect("sets");
+    set_text("a", "two", 20).expect("sets");
+    let read: Result<String> = store.transaction(|tx| {
+        let object = tx.get::<Plain>("a")?;
+        let other = || store.run(|| set_text("a", "three", 20)).expect("sets");
+        std::thread::scope(|scope| scope.spawn(other).join().expect("no panic"));
+        assert_eq!(object.text, "two");
+        Ok(object.text.clone())
+    });
+    assert_eq!(read.expect("reads"), "two");
+    assert_eq!(text("a").expect("reads"), "three");
+}
+
+#[test]
+fn an_object_with_much_room_to_spare_is_not_kept() {
+    let store = Store::open("memory:").expect("opens");
+    let _entered = store.enter();
+    set_text("a", "one", 20).expect("sets");
+    set_text("a", "one", 1 << 20).expect("sets");
+    assert!(set_text("a", "two", 20).expect("sets") < 100, "a store of many such objects would have no bound");
+}
+
+#[test]
+fn a_change_that_is_rolled_back_is_not_left_to_the_next() {
+    let store = Store::open("memory:").expect("opens");
+    let _entered = store.enter();
+    set_text("a", "one", 20).expect("sets");
+    set_text("a", "two", 20).expect("sets");
+    let failed: Result<()> = store.transaction(|tx| {
+        tx.get_mut::<Plain>("a")?.text.push('!');
+        tx.get_mut::<Plain>("a")?.text.push('?');
+        Err(tx.get::<Account>("nobody").expect_err("there is none"))
+    });
+    assert!(failed.is_err());
+    let added: Result<String> = store.transaction(|tx| {
+        let mut object = tx.get_mut::<Plain>("a")?;
+        object.text.push('.');
+        Ok(object.text.clone())
+    });
+    assert_eq!(added.expect("adds"), "two.");
+}
+
+#[test]
+fn a_nested_change_that_is_undone_is_not_left_to_its_caller() {
+    #[transactional]
+    fn fail(object: &mut Plain, tx: &Tx) -> Result<()> {
+        object.text.push('!');
+        tx.get::<Account>("nobody").map(drop)
+    }
+    let store = Store::open("memory:").expect("opens");
+    let _entered = store.enter();
+    set_text("a", "one", 20).expect("sets");
+    set_text("a", "two", 20).expect("sets");
+    for before in ["", "."] {
+        let left: Result<String> = store.transaction(|tx| {
+            tx.get_mut::<Plain>("a")?.text.push_str(before);
+            assert_eq!(fail("a").expect_err("fails").kind(), ErrorKind::NotFound);
+            let mut object = tx.get_mut::<Plain>("a")?;
+            object.text.push('-');
+            Ok(object.text.clone())
+        });
+        assert!(left.as_ref().is_ok_and(|left| !left.contains('!')), "{left:?}");
+    }
+    assert_eq!(text("a").expect("reads"), "two-.-");
+}
+
+/// What only this transaction knows, in a part that is not stored.
+#[derive(Default, Serialize, Deserialize)]
+struct Inner {
+    stored: u64,
+    #[serde(skip)]
+    kept: u64,
+}
+
+mod doubled {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Stores a number without its last bit.
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        (number / 2).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        u64::deserialize(deserializer).map(|half| half * 2)
+    }
+}
+
+#[persistent(default)]
+struct Skipping {
+    n: u64,
+    #[persistent(skip)]
+    kept: u64,
+}
+
+#[persistent(default)]
+struct Nesting {
+    n: u64,
+    inner: Inner,
+}
+
+#[persistent(default)]
+struct Halving {
+    n: u64,
+    #[persistent(with = doubled)]
+    even: u64,
+}
+
+#[test]
+fn what_is_not_stored_ends_with_its_transaction() {
+    let store = Store::open("memory:").expect("opens");
+    for n in 1..4 {
+        let found: Result<[u64; 4]> = store.transaction(|tx| {
+            let mut skipping = tx.get_mut::<Skipping>("a")?;
+            let mut nesting = tx.get_mut::<Nesting>("a")?;
+            let mut halving = tx.get_mut::<Halving>("a")?;
+            let found = [skipping.kept, nesting.inner.kept, nesting.inner.stored, halving.even];
+            (skipping.n, skipping.kept) = (n, 9);
+            (nesting.n, nesting.inner) = (n, Inner { stored: n, kept: 9 });
+            (halving.n, halving.even) = (n, 9);
+            Ok(found)
+        });
+        let even = if n == 1 { 0 } else { 8 };
+        assert_eq!(found.expect("commits"), [0, 0, n - 1, even]);
     }
 }

@@ -167,6 +167,8 @@ fn persistent(object: &Object) -> TokenStream {
     let load_old = old::load_struct(object);
     let old_struct = quote!(#private::OldStruct);
     let store = object.stored().map(|field| store(object, field));
+    let is_partial = object.fields.iter().any(|field| field.options.skip.is_some());
+    let leave_out = is_partial.then(|| quote!(#private::FieldWriter::leave_out(__out);));
     let mut index = 0;
     let load = object.fields.iter().map(|field| {
         let value = load(object, field, index);
@@ -182,6 +184,7 @@ fn persistent(object: &Object) -> TokenStream {
             const FIELDS: &'static [#private_field] = &[#(#fields),*];
             const OLD: &'static [fn() -> #old_struct] = #old;
             fn encode(&self, __out: &mut #private::FieldWriter) -> ::core::result::Result<(), #root::Error> {
+                #leave_out
                 #(#store)*
                 ::core::result::Result::Ok(())
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hipstr::HipByt;
 
 use crate::sharing::AnyObject;
-use crate::sync::OnceLock;
+use crate::sync::unscheduled::Mutex;
 
 /// Where a record is kept: the encoded name of its type and its key. Engines see bytes, ordered as bytes are.
 #[derive(Clone, Eq, PartialOrd, Ord)]
@@ -62,27 +62,45 @@ impl fmt::Debug for RecordKey {
     }
 }
 
-/// The bytes of a record. Their clones share them, and the object that they were decoded to.
+/// The bytes of a record. Their clones share them, and the object that they were decoded to, or encoded from.
 #[derive(Clone, Default)]
 pub struct RecordBytes(Arc<Content>);
 
 #[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
-    object: OnceLock<AnyObject>,
+    object: Mutex<Option<Kept>>,
+}
+
+/// The object that some bytes stand for.
+struct Kept {
+    object: AnyObject,
+    /// Whether it is nothing but what the bytes say, so that it can be changed in place of one that is decoded.
+    is_whole: bool,
 }
 
 impl RecordBytes {
-    /// The object that they were decoded to, if that was kept.
+    /// The object, to be read, if one is kept.
     #[inline]
-    pub(crate) fn object(&self) -> Option<&AnyObject> {
-        self.0.object.get()
+    pub(crate) fn object(&self) -> Option<AnyObject> {
+        self.0.object.lock().as_ref().map(|kept| kept.object.clone())
     }
 
-    /// Keeps the object that they were decoded to.
+    /// Keeps the object that they were decoded to, to be read.
     pub(crate) fn keep(&self, object: AnyObject) {
         // Another thread may have been faster; both have decoded the same.
-        let _ = self.0.object.set(object);
+        self.0.object.lock().get_or_insert(Kept { object, is_whole: false });
+    }
+
+    /// Keeps an object that is nothing but what they say, to be read or changed.
+    pub(crate) fn leave(&self, object: AnyObject) {
+        self.0.object.lock().get_or_insert(Kept { object, is_whole: true });
+    }
+
+    /// The object, to be changed: nobody else has it.
+    pub(crate) fn take(&self) -> Option<AnyObject> {
+        let is_free = |kept: &mut Kept| kept.is_whole && Arc::strong_count(&kept.object) == 1;
+        self.0.object.lock().take_if(is_free).map(|kept| kept.object)
     }
 }
 
@@ -96,7 +114,7 @@ impl Deref for RecordBytes {
 
 impl From<Vec<u8>> for RecordBytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Content { bytes, object: OnceLock::new() }))
+        Self(Arc::new(Content { bytes, object: Mutex::new(None) }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::fixed::Fixed;
 use super::group::Gate;
-use super::hot_keys::{HotKeys, HotList, Turn};
+use super::hot_keys::{AtOnce, HotKeys, HotList, Turn};
 use super::keys::Keys;
 use super::log::{Call, Log, suspended};
 use super::places::Places;
@@ -14,7 +14,7 @@ use super::spare::Room;
 use super::wait::waiting;
 use crate::durability::Durability;
 use crate::encoding::{Before, Encoded, FieldSet, FieldWriter};
-use crate::engine::{Differs, Record, RecordKey, Seen, Stamp};
+use crate::engine::{Differs, Record, RecordBytes, RecordKey, Seen, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::persistent::Persistent;
@@ -44,9 +44,9 @@ pub(super) struct State {
     /// Nor before this is committed.
     pub(super) gate: Option<Gate>,
     /// What the first object that is read is known to be.
-    pub(super) fresh: Option<Fresh>,
+    pub(super) fresh: Option<Box<Fresh>>,
     /// Set once the attempt cannot be committed any more, whatever its body returns.
-    pub(super) doom: Option<Doom>,
+    pub(super) doom: Option<Box<Doom>>,
     /// What to put back if a nested function fails.
     pub(super) undo: Vec<(usize, Current)>,
     pub(super) effects: Vec<Effect>,
@@ -54,7 +54,7 @@ pub(super) struct State {
     /// How many functions are nested in the outermost one.
     pub(super) nesting: usize,
     /// The nesting at which a panic cut short a change of an object.
-    pub(super) interrupted: Option<(usize, String)>,
+    pub(super) interrupted: Option<Box<(usize, String)>>,
     /// The queues that this attempt is at the head of.
     pub(super) turn: Option<Turn>,
 }
@@ -147,10 +147,20 @@ impl Slot {
             Current::Changed(_) => true,
         }
     }
+
+    /// The object's bytes as they are for now.
+    pub(super) fn bytes(&self) -> Option<&RecordBytes> {
+        match &self.current {
+            Current::Base => self.base.as_ref().map(|record| &record.bytes),
+            Current::Removed => None,
+            Current::Changed(change) => Some(change.fields.bytes()),
+        }
+    }
 }
 
 impl Attempt {
-    pub(super) fn new(store: Rc<Store>, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Self {
+    #[inline]
+    pub(super) fn new(store: Rc<Store>, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Rc<Self> {
         let Room { slots, records, undo } = Room::take();
         let state = State {
             slots,
@@ -167,7 +177,7 @@ impl Attempt {
             interrupted: None,
             turn,
         };
-        Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: log.map(Box::new) }
+        Rc::new(Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: log.map(Box::new) })
     }
 
     /// A handle for reading is out.
@@ -299,7 +309,7 @@ impl Attempt {
                 self.read_from_group(read).map_or_else(
                     || {
                         // Where others already queue, a first attempt would only get in their way.
-                        self.queue_for(self.first_of(read, |key| self.store.hot_keys().is_hot(key)));
+                        self.queue_where_others_do(read);
                         self.read_now(read)
                     },
                     Ok,
@@ -323,7 +333,7 @@ impl Attempt {
         if self.log().is_some_and(Log::is_pending) {
             return Err(suspended());
         }
-        match &self.state.borrow().doom {
+        match self.state.borrow().doom.as_deref() {
             None => Ok(()),
             Some(Doom::Conflict(conflict)) => Err(conflict.error()),
             Some(Doom::Failed(error)) => Err(error.clone()),
@@ -354,7 +364,7 @@ impl Attempt {
     }
 
     pub(super) fn doom(&self, doom: Doom) {
-        self.state.borrow_mut().doom.get_or_insert(doom);
+        self.state.borrow_mut().doom.get_or_insert_with(|| Box::new(doom));
     }
 
     /// An error of the engine while loading. Those that say nothing about an object end the attempt.
@@ -384,9 +394,14 @@ impl Attempt {
 
     /// Those of `keys` that are so, if they are what is read first, and without a turn.
     fn first_of(&self, keys: &[RecordKey], is_so: impl Fn(&RecordKey) -> bool) -> HotList {
-        let state = self.state.borrow();
-        let is_first = state.slots.is_empty() && state.turn.is_none();
+        let is_first = self.is_at_start();
         keys.iter().filter(|key| is_first && is_so(key)).cloned().collect()
+    }
+
+    /// Whether nothing is read yet, and there is no turn.
+    fn is_at_start(&self) -> bool {
+        let state = self.state.borrow();
+        state.slots.is_empty() && state.turn.is_none()
     }
 
     /// Those of `keys` that somebody has lost on again and again, and will once more if this attempt goes on.
@@ -397,6 +412,19 @@ impl Attempt {
     fn queue_for(&self, keys: HotList) {
         if !keys.is_empty() {
             self.state.borrow_mut().turn = self.store.hot_keys().acquire(keys, false, self.fixed.courtesy);
+        }
+    }
+
+    fn queue_where_others_do(&self, keys: &[RecordKey]) {
+        let queues = self.store.hot_keys();
+        let [key] = keys else { return self.queue_for(self.first_of(keys, |key| queues.is_hot(key))) };
+        if !self.is_at_start() {
+            return;
+        }
+        match queues.at_once(key) {
+            AtOnce::NotHot => {}
+            AtOnce::Mine(turn) => self.state.borrow_mut().turn = Some(turn),
+            AtOnce::Taken => self.queue_for(std::iter::once(key.clone()).collect()),
         }
     }
 
@@ -542,8 +570,8 @@ impl State {
 
     pub(super) fn interrupt(&mut self, object: String) {
         let nesting = self.nesting;
-        if self.interrupted.as_ref().is_none_or(|(other, _)| *other > nesting) {
-            self.interrupted = Some((nesting, object));
+        if self.interrupted.as_ref().is_none_or(|interrupted| interrupted.0 > nesting) {
+            self.interrupted = Some(Box::new((nesting, object)));
         }
     }
 

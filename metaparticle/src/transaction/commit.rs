@@ -1,5 +1,7 @@
 //! The end of an attempt: what it writes, whether that may be committed, and the rebase onto records that others have changed.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
@@ -29,7 +31,7 @@ pub(super) enum Committed {
 impl Attempt {
     /// Why the attempt cannot be committed, whatever its body returned.
     pub(super) fn doomed(&self) -> Option<Doom> {
-        self.state.borrow().doom.clone()
+        self.state.borrow().doom.as_deref().cloned()
     }
 
     pub(super) fn wait_durable(&self, stamp: Stamp) -> Result<()> {
@@ -74,7 +76,11 @@ impl Attempt {
             return Ok(None);
         }
         self.check_limits(&write)?;
-        self.check_deadline()?;
+        let now = self.store.clock().now();
+        self.check_deadline_at(now)?;
+        if let Some(turn) = &mut self.state.borrow_mut().turn {
+            turn.ends_at(now);
+        }
         Ok(Some(write))
     }
 
@@ -130,7 +136,7 @@ impl Attempt {
 
     fn check_all_returned(&self) -> Result<()> {
         let state = self.state.borrow();
-        if let Some((_, object)) = &state.interrupted {
+        if let Some((_, object)) = state.interrupted.as_deref() {
             let message = format!("a panic cut short a change of {object} and was caught inside the body; nothing was written");
             return Err(Error::new(ErrorKind::Interrupted, message));
         }
@@ -232,7 +238,11 @@ impl Attempt {
     }
 
     pub(super) fn check_deadline(&self) -> Result<()> {
-        if self.fixed().left(self.store.clock()).is_zero() { Err(self.fixed().too_late()) } else { Ok(()) }
+        self.check_deadline_at(self.store.clock().now())
+    }
+
+    fn check_deadline_at(&self, now: Duration) -> Result<()> {
+        if now >= self.fixed().deadline { Err(self.fixed().too_late()) } else { Ok(()) }
     }
 
     /// Puts the attempt on top of what others have committed meanwhile, if nothing that its body has read is changed by it.

@@ -55,7 +55,7 @@ impl Attempt {
     /// Reads on this thread what no group has.
     pub(super) fn read_now(&self, keys: &[RecordKey]) -> Result<Reply> {
         let fresh = self.state.borrow_mut().fresh.take();
-        if let ([key], Some((fresh, record))) = (keys, fresh)
+        if let ([key], Some((fresh, record))) = (keys, fresh.map(|fresh| *fresh))
             && *key == fresh
             && self.has_seen_nothing()
         {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::clock::Clock;
 use crate::engine::RecordKey;
@@ -88,6 +88,27 @@ impl HotKeys {
         self.insisting.load(Ordering::Relaxed) > 0 && self.shard(key).lock().get(key).is_some_and(Queue::is_insisted_on)
     }
 
+    /// The turn on `key`, if somebody waits for it and nobody has it just now. Most turns are taken so: by the thread that had the one
+    /// before.
+    pub(super) fn at_once(self: &Arc<Self>, key: &RecordKey) -> AtOnce {
+        if self.tickets.load(Ordering::Relaxed) == 0 {
+            return AtOnce::NotHot;
+        }
+        let mut queues = self.shard(key).lock();
+        let Some(queue) = queues.get_mut(key) else { return AtOnce::NotHot };
+        if queue.holder.is_some() {
+            return AtOnce::Taken;
+        }
+        let ticket = Arc::new(Ticket::default());
+        if queue.waiting.is_empty() {
+            queue.since = self.clock.now();
+        }
+        queue.holder = Some(ticket.clone());
+        drop(queues);
+        self.tickets.fetch_add(1, Ordering::Relaxed);
+        AtOnce::Mine(Turn { queues: self.clone(), held: smallvec![(key.clone(), ticket)], now: None })
+    }
+
     /// Waits on this thread for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
     pub(super) fn acquire(self: &Arc<Self>, keys: HotList, insists: bool, patience: Duration) -> Option<Turn> {
         let deadline = self.clock.now().saturating_add(patience);
@@ -98,7 +119,7 @@ impl HotKeys {
     pub(super) async fn turn(self: Arc<Self>, mut keys: HotList, insists: bool) -> Turn {
         keys.sort();
         keys.dedup();
-        let mut turn = Turn { queues: self.clone(), held: SmallVec::with_capacity(keys.len()) };
+        let mut turn = Turn { queues: self.clone(), held: SmallVec::with_capacity(keys.len()), now: None };
         for key in keys {
             let ticket = Arc::new(Ticket { insists, ..Ticket::default() });
             self.tickets.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +157,7 @@ impl HotKeys {
                     queue.waiting.push_back(ticket.clone());
                 }
                 *ticket.waker.lock() = Some(context.waker().clone());
-                if queue.may_be_left_alone(ticket) { queue.left(&*self.clock) } else { Duration::ZERO }
+                if queue.may_be_left_alone(ticket) { queue.left(self.clock.now()) } else { Duration::ZERO }
             };
             if left.is_zero() {
                 // Whoever has the turn passes it on.
@@ -151,8 +172,8 @@ impl HotKeys {
         }
     }
 
-    /// Gives up the turn, or the place in the queue.
-    fn leave(&self, key: &RecordKey, ticket: &Arc<Ticket>) {
+    /// Gives up the turn, or the place in the queue. `now`: what the clock has just shown, if somebody has looked.
+    fn leave(&self, key: &RecordKey, ticket: &Arc<Ticket>, now: Option<Duration>) {
         let mut queues = self.shard(key).lock();
         self.tickets.fetch_sub(1, Ordering::Relaxed);
         self.insisting.fetch_sub(ticket.insists.into(), Ordering::Relaxed);
@@ -165,14 +186,18 @@ impl HotKeys {
         if queue.holder.is_some() {
             return;
         }
+        let is_over = queue.left(now.unwrap_or_else(|| self.clock.now())).is_zero();
+        if !is_over && queue.is_told {
+            return;
+        }
         let Some(first) = queue.waiting.front().cloned() else {
             queues.remove(key);
             return;
         };
-        if queue.left(&*self.clock).is_zero() {
+        if is_over {
             queue.take(&first, &*self.clock);
-        } else if std::mem::replace(&mut queue.is_told, true) {
-            return;
+        } else {
+            queue.is_told = true;
         }
         drop(queues);
         let waker = first.waker.lock().take().filter(|_| !planted(Bug::WakeNobody));
@@ -197,8 +222,8 @@ impl Queue {
     }
 
     /// How long the slice still is.
-    fn left(&self, clock: &dyn Clock) -> Duration {
-        (self.since + SLICE).saturating_sub(clock.now())
+    fn left(&self, now: Duration) -> Duration {
+        (self.since + SLICE).saturating_sub(now)
     }
 
     fn take(&mut self, ticket: &Arc<Ticket>, clock: &dyn Clock) {
@@ -220,24 +245,39 @@ impl Queue {
     }
 }
 
+/// What comes of asking for a turn that somebody else may have.
+pub(super) enum AtOnce {
+    /// Nobody else wants it, so it is not needed.
+    NotHot,
+    Mine(Turn),
+    Taken,
+}
+
 /// The turn on some keys, passed on when dropped.
 pub(crate) struct Turn {
     queues: Arc<HotKeys>,
     held: SmallVec<[(RecordKey, Arc<Ticket>); 1]>,
+    /// What the clock has shown last, so that it need not be looked at again.
+    now: Option<Duration>,
+}
+
+impl Turn {
+    /// The clock shows `now`, and the turn is about to end.
+    pub(super) fn ends_at(&mut self, now: Duration) {
+        self.now = Some(now);
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         for (key, ticket) in &self.held {
-            self.queues.leave(key, ticket);
+            self.queues.leave(key, ticket, self.now);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use smallvec::smallvec;
-
     use super::*;
     use crate::clock::SystemClock;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, Change, Current, Doom};
 use crate::encoding::{Before, FieldReader, FieldSet, Source};
+use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::ObjectKey;
 use crate::object::{Ref, Tracked};
@@ -44,12 +45,27 @@ impl Attempt {
         let index = self.slot(key)?;
         self.check_free(index, key, "changed")?;
         self.state.borrow_mut().slots[index].read_existence = true;
+        if let Some((object, before)) = self.take_kept(index) {
+            self.state.borrow_mut().slots[index].lent = true;
+            return Ok(Tracked::new(self, index, object, true, Some(before)));
+        }
         let (object, before) = self.decode_with_fields(index, key)?;
-        let slot = &mut self.state.borrow_mut().slots[index];
-        slot.lent = true;
-        // Otherwise only the object can tell: of equal ones, a `HashMap` in one does not come out in the order that it went in.
-        let before = before.filter(|_| slot.info.is_ordered());
-        Ok(Tracked::new(self, index, object, before))
+        self.state.borrow_mut().slots[index].lent = true;
+        Ok(Tracked::new(self, index, Arc::new(object), false, before))
+    }
+
+    /// The object that was left with its record, and its fields as they are encoded there. Whoever takes it need not decode one.
+    fn take_kept<T: Persistent>(&self, index: usize) -> Option<(Arc<T>, Before)> {
+        let slot = &self.state.borrow().slots[index];
+        let before = match (&slot.current, &slot.base) {
+            (Current::Changed(change), _) => Before::Fields(change.fields.clone()),
+            (Current::Base, Some(record)) => {
+                let schema = slot.info.schema_of(&record.bytes).filter(|schema| schema.is_own())?;
+                Before::Record(record.bytes.clone(), schema)
+            }
+            _ => return None,
+        };
+        Some((T::sharing()?.find(slot.bytes()?.take()?)?, before))
     }
 
     /// Decodes without holding the state: serde code of the user's runs in it.
@@ -57,7 +73,8 @@ impl Attempt {
         self.decode_with_fields(index, key).map(|(object, _)| object)
     }
 
-    /// The object, and its fields as they are encoded, if they are so in the form of the struct.
+    /// The object, and its fields as they are encoded, if it would be encoded so. Otherwise only the object can tell: of equal ones,
+    /// a `HashMap` in one does not come out in the order that it went in.
     fn decode_with_fields<T: Persistent>(&self, index: usize, key: &ObjectKey<T>) -> Result<(T, Option<Before>)> {
         let (info, base, current) = {
             let slot = &self.state.borrow().slots[index];
@@ -65,14 +82,18 @@ impl Attempt {
         };
         let decoded = match (current, base) {
             (Current::Changed(change), _) => {
-                let object = T::decode(&mut FieldReader::new(T::FIELDS, Source::Encoded(&change.fields)));
-                object.map(|object| (object, Some(Before::Fields(change.fields))))
+                let mut fields = FieldReader::new(T::FIELDS, Source::Encoded(&change.fields));
+                let object = T::decode(&mut fields);
+                let is_ordered = info.is_ordered() || fields.is_plain();
+                object.map(|object| (object, is_ordered.then_some(Before::Fields(change.fields))))
             }
             (Current::Base, Some(record)) => {
                 let read = info.read(&record.bytes, self.store.engine(), &self.waiter());
                 let decoded = read.and_then(|read| {
-                    let object = T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(read.fields, read.plan())))?;
-                    Ok((object, Some(read.schema).filter(|schema| schema.is_own())))
+                    let mut fields = FieldReader::new(T::FIELDS, Source::Record(read.fields, read.plan()));
+                    let object = T::decode(&mut fields)?;
+                    let is_ordered = info.is_ordered() || fields.is_plain();
+                    Ok((object, Some(read.schema).filter(|schema| is_ordered && schema.is_own())))
                 });
                 decoded.map(|(object, schema)| (object, schema.map(|schema| Before::Record(record.bytes, schema))))
             }
@@ -85,12 +106,12 @@ impl Attempt {
     }
 
     /// Takes an object back.
-    pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: &T, tracked: Taken) {
+    pub(crate) fn take_back<T: Persistent>(&self, index: usize, object: Arc<T>, tracked: Taken) {
         let mut compared_with = None;
         let encoded = (tracked.is_changed && !tracked.interrupted).then(|| {
             let before = tracked.before.unwrap_or(Before::Nothing);
             compared_with = before.schema();
-            Self::encode(object, before)
+            Self::encode(&*object, before)
         });
         let mut state = self.state.borrow_mut();
         let slot = &mut state.slots[index];
@@ -106,20 +127,32 @@ impl Attempt {
                     Current::Removed => (FieldSet::ALL, FieldSet::ALL, true),
                     Current::Base => (changed, tracked.assigned, false),
                 };
+                if fields.is_whole::<T>() {
+                    leave(object, if planted(Bug::LeaveBefore) { slot.bytes() } else { Some(fields.bytes()) });
+                }
                 let change = Change { fields, changed, assigned, whole, compared_with };
                 state.set_current(index, Current::Changed(change));
             }
             Some(Err(error)) => {
                 let name = info.object(&state.seen.records[index].0);
-                state.doom.get_or_insert(Doom::Failed(error.within(name)));
+                state.doom.get_or_insert_with(|| Box::new(Doom::Failed(error.within(name))));
             }
-            Some(Ok(_)) => {}
+            // As it was.
+            Some(Ok((fields, _))) if fields.is_whole::<T>() => leave(object, slot.bytes()),
             None if tracked.interrupted => {
                 let name = info.object(&state.seen.records[index].0);
                 state.interrupt(name);
             }
-            None => {}
+            None if tracked.was_kept => leave(object, slot.bytes()),
+            Some(Ok(_)) | None => {}
         }
+    }
+}
+
+/// Leaves an object with its bytes, to whoever changes it next.
+fn leave<T: Persistent>(object: Arc<T>, bytes: Option<&RecordBytes>) {
+    if let (Some(sharing), Some(bytes)) = (T::sharing(), bytes) {
+        bytes.leave(sharing.keep(object));
     }
 }
 
@@ -127,6 +160,8 @@ impl Attempt {
 pub(crate) struct Taken {
     /// Whether it may have been changed.
     pub(crate) is_changed: bool,
+    /// Whether it was in its record, and not decoded.
+    pub(crate) was_kept: bool,
     /// The fields before the first change.
     pub(crate) before: Option<Before>,
     pub(crate) read: FieldSet,

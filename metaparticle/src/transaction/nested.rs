@@ -36,7 +36,7 @@ impl Drop for Nested<'_> {
         state.nesting -= 1;
         if self.kept || planted(Bug::ForgetUndo) {
             // What was cut short in it, and is kept, is left to its caller.
-            if let Some((nesting, _)) = &mut state.interrupted {
+            if let Some((nesting, _)) = state.interrupted.as_deref_mut() {
                 *nesting = state.nesting.min(*nesting);
             }
             return;
@@ -46,7 +46,7 @@ impl Drop for Nested<'_> {
         }
         state.effects.truncate(self.effects);
         // What the panic cut short is undone now.
-        if state.interrupted.as_ref().is_some_and(|(nesting, _)| *nesting >= self.nesting) {
+        if state.interrupted.as_ref().is_some_and(|interrupted| interrupted.0 >= self.nesting) {
             state.interrupted = None;
         }
     }

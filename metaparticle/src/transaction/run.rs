@@ -126,9 +126,9 @@ impl<'a> Transaction<'a> {
     }
 
     /// Waits before attempt `number`: a random time, and for the turn on what others are changing too.
-    fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<(Option<Turn>, Option<Fresh>)> {
+    fn prepare(&mut self, number: u32, conflict: Conflict) -> Result<(Option<Turn>, Option<Box<Fresh>>)> {
         let mut conflict = conflict.limited(number, self.store.hot_keys());
-        let (at_once, fresh) = (conflict.at_once, conflict.fresh.take().map(|fresh| *fresh));
+        let (at_once, fresh) = (conflict.at_once, conflict.fresh.take());
         let wait = self.wait_before(number, conflict)?;
         if !wait.is_zero() {
             self.store.clock().sleep(wait);
@@ -177,8 +177,12 @@ impl<'a> Transaction<'a> {
         Error::new(ErrorKind::Conflict, message)
     }
 
-    fn attempt<Out: Outcome>(&mut self, attempt: Attempt, fresh: Option<Fresh>, body: &impl Fn(&Tx) -> Out) -> Next<Out> {
-        let attempt = Rc::new(attempt);
+    fn attempt<Out: Outcome>(
+        &mut self,
+        attempt: Rc<Attempt>,
+        fresh: Option<Box<Fresh>>,
+        body: &impl Fn(&Tx) -> Out,
+    ) -> Next<Out> {
         attempt.state.borrow_mut().fresh = fresh;
         self.store.counters().attempted();
         let out = run_body(&attempt, body);

@@ -173,7 +173,7 @@ impl AsyncAttempt<'_> {
 
     /// Runs the body up to its end, or to where something has to be asked.
     fn run_body<Out: Outcome>(&self, log: Log, turn: Option<Turn>, body: &impl Fn(&Tx) -> Out) -> Ran<Out> {
-        let attempt = Rc::new(Attempt::new(Rc::new(self.store.clone()), self.fixed, self.number, turn, Some(log)));
+        let attempt = Attempt::new(Rc::new(self.store.clone()), self.fixed, self.number, turn, Some(log));
         let out = run_body(&attempt, body);
         let doom = attempt.doomed();
         let Ok(attempt) = Rc::try_unwrap(attempt) else {

@@ -46,6 +46,8 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "KeepRolledBack", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
     Planted { bug: "KeepRolledBack", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "LeakTicket", campaign: HOT, found_as: &["stalled"] },
+    Planted { bug: "LeaveBefore", campaign: &["model", "--engine", "memory"], found_as: &["different"] },
+    Planted { bug: "LeaveBefore", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "MarkBeforeJournal", campaign: KILL_AT_CALLS, found_as: &["unopenable"] },
     Planted { bug: "NoCommitId", campaign: MYSQL, found_as: &["doubled", "lost", "untrue"] },
     Planted { bug: "NoCommitId", campaign: POSTGRES, found_as: &["doubled", "lost", "untrue"] },

@@ -6,9 +6,9 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use crate::engine::{Record, RecordKey};
 use crate::planted::{Bug, planted};
 
-/// What a record costs beside its bytes: its place in the cache, its counters, its key.
-const OVERHEAD: usize = 200;
-/// A decoded object takes more memory than its bytes, which are kept too.
+/// What a record costs beside its bytes: its place in the cache, its counters, its key; and what a small object takes in any case.
+const OVERHEAD: usize = 300;
+/// An object that is kept takes more memory than its bytes, which are kept too: up to twice as much.
 const DECODED: usize = 3;
 /// For the cache's own tables: what a small record is estimated at.
 const SMALL_RECORD: u64 = 512;

@@ -85,27 +85,25 @@ impl Table {
     }
 
     fn record(&self, key: &RecordKey) -> Result<Option<Record>> {
-        if let Some(entry) = self.entries.get(key).filter(|_| !planted(Bug::ReadStale)) {
-            return Ok(entry.record());
+        self.find(key).map(|(record, _)| record)
+    }
+
+    /// The record, and the commit that a result based on it has to wait for.
+    fn find(&self, key: &RecordKey) -> Result<(Option<Record>, u64)> {
+        let entry = self.entries.get(key).filter(|_| !planted(Bug::ReadStale));
+        let Some(map) = &self.map else { return Ok((entry.and_then(Entry::record), 0)) };
+        if let Some(entry) = entry {
+            return Ok((entry.record(), entry.commit));
         }
-        let Some(map) = &self.map else { return Ok(None) };
         if let Some(record) = self.cache.get(key) {
-            return Ok(Some(record));
+            return Ok((Some(record), 0));
         }
         let record = map.get(key)?;
         // Under the table's lock: nobody changes the key between the reading and the keeping.
         if record.is_some() {
             self.cache.put(key, record.as_ref());
         }
-        Ok(record)
-    }
-
-    /// The commit that a result based on `key` has to wait for.
-    fn durable_at(&self, key: &RecordKey) -> u64 {
-        match &self.map {
-            Some(_) => self.entries.get(key).map_or(0, |entry| entry.commit),
-            None => 0,
-        }
+        Ok((record, 0))
     }
 
     /// What of `seen` is no longer current.
@@ -127,7 +125,7 @@ impl Table {
         }
         for (index, seen) in seen.ranges.iter().enumerate() {
             // One more than was seen, to notice an additional key at the end.
-            let found = self.find(&seen.range, seen.keys.len() + 1, false)?;
+            let found = self.keys_in(&seen.range, seen.keys.len() + 1, false)?;
             if !found.records.iter().map(|(key, _)| key).eq(&seen.keys) {
                 differs.ranges.push(index);
             }
@@ -137,10 +135,16 @@ impl Table {
 
     /// The reply to a request that found `differs`.
     pub(super) fn reply(&self, request: &Request<'_>, differs: Differs) -> Result<Reply> {
-        let read: Result<Vec<_>> = request.read.iter().map(|key| self.record(key)).collect();
-        let told = request.read.iter().chain(differs.records.iter().map(|(key, _)| key));
-        let durable_at = told.map(|key| self.durable_at(key)).max().unwrap_or(0);
-        Ok(Reply { read: read?, differs, version: None, stamp: Stamp(self.last), durable_at: Stamp(durable_at) })
+        let (mut read, mut durable_at) = (Vec::with_capacity(request.read.len()), 0);
+        for key in request.read {
+            let (record, commit) = self.find(key)?;
+            read.push(record);
+            durable_at = durable_at.max(commit);
+        }
+        for (key, _) in &differs.records {
+            durable_at = durable_at.max(self.find(key)?.1);
+        }
+        Ok(Reply { read, differs, version: None, stamp: Stamp(self.last), durable_at: Stamp(durable_at) })
     }
 
     /// Makes the changes current and gives the commit its number, which is the version of what it writes.
@@ -225,7 +229,7 @@ impl Table {
         if !differs.is_empty() {
             return Ok(Page { records: Vec::new(), range: range.clone(), differs, stamp, durable_at: Stamp(0) });
         }
-        let Found { records, range, newest } = self.find(range, limit, true)?;
+        let Found { records, range, newest } = self.keys_in(range, limit, true)?;
         let records = records.into_iter().filter_map(|(key, record)| Some((key, record?))).collect();
         let durable_at = if self.map.is_some() { newest } else { 0 };
         Ok(Page { records, range, differs, stamp, durable_at: Stamp(durable_at) })
@@ -233,13 +237,13 @@ impl Table {
 
     /// Up to `limit` keys of `range`, and the part of `range` that they are all of, which ends early only at the limit or, with
     /// the records, when these grow large.
-    fn find(&self, range: &KeyRange, limit: usize, with_records: bool) -> Result<Found> {
+    fn keys_in(&self, range: &KeyRange, limit: usize, with_records: bool) -> Result<Found> {
         let mut found = Found { records: Vec::new(), range: range.clone(), newest: 0 };
         // Read up to here. The map may have keys that are removed here, so that it takes more than one part of it.
         let (mut read_to, mut bytes) = (range.start.clone(), 0);
         while found.records.len() < limit && bytes < PAGE_BYTES && read_to < range.end {
             let wanted = (limit - found.records.len()).min(PART);
-            let mut part = self.find_part(&KeyRange { start: read_to, end: range.end.clone() }, wanted, with_records)?;
+            let mut part = self.keys_in_part(&KeyRange { start: read_to, end: range.end.clone() }, wanted, with_records)?;
             part.records.truncate(wanted);
             read_to = match part.records.last() {
                 Some((last, _)) if part.records.len() == wanted => last.next(),
@@ -255,7 +259,7 @@ impl Table {
     }
 
     /// Keys from the start of `range` up to an end, and that end: all of them or, in order, `wanted` at least.
-    fn find_part(&self, range: &KeyRange, wanted: usize, with_records: bool) -> Result<Found> {
+    fn keys_in_part(&self, range: &KeyRange, wanted: usize, with_records: bool) -> Result<Found> {
         let mut found = Found { records: Vec::new(), range: range.clone(), newest: 0 };
         if let Some(map) = &self.map {
             // What is being written to the map right now is in `entries`, and its state in the map is left alone.
