@@ -1,4 +1,4 @@
-//! Reads lines of an exported file that somebody else has written. Only `cargo fuzz` builds it, in `tests/soak/fuzz`.
+//! Reads lines of an exported file that somebody else has written. Only the build of `tests/soak/fuzz` has it.
 
 use std::collections::HashMap;
 

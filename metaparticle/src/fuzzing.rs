@@ -1,4 +1,4 @@
-//! Doors to everything that reads bytes which others may have written, for `tests/soak/fuzz`. Only `cargo fuzz` builds them.
+//! Doors to everything that reads bytes which others may have written, for `tests/soak/fuzz`. Only its build has them.
 //!
 //! Each does what the library does with such bytes, and panics where a promise is broken.
 #![allow(missing_docs, missing_debug_implementations, clippy::expect_used, reason = "nobody but the fuzzing targets sees them")]

@@ -302,6 +302,32 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_is_had_at_once_only_where_it_is_wanted_and_free() {
+        let queues = Arc::new(HotKeys::new(Arc::new(SystemClock::default())));
+        let key = RecordKey::new(*b"a");
+        assert!(matches!(queues.at_once(&key), AtOnce::NotHot), "nobody wants it");
+        let mut turn = queues.acquire(smallvec![key.clone()], false, Duration::from_secs(60)).expect("a turn");
+        assert!(matches!(queues.at_once(&key), AtOnce::Taken));
+        assert!(matches!(queues.at_once(&RecordKey::new(*b"b")), AtOnce::NotHot), "it is another key");
+        let since = {
+            let mut queues = queues.shard(&key).lock();
+            let queue = queues.get_mut(&key).expect("its queue");
+            queue.waiting.push_back(Arc::default());
+            queue.since
+        };
+        queues.tickets.fetch_add(1, Ordering::Relaxed);
+        // Within its slice, the turn is for whoever comes first.
+        turn.ends_at(since);
+        drop(turn);
+        let AtOnce::Mine(mut turn) = queues.at_once(&key) else { panic!("it is free") };
+        assert!(matches!(queues.at_once(&key), AtOnce::Taken));
+        // Then it is for whoever waits.
+        turn.ends_at(since + SLICE);
+        drop(turn);
+        assert!(matches!(queues.at_once(&key), AtOnce::Taken));
+    }
+
+    #[test]
     fn whoever_gives_up_waiting_leaves_the_queue() {
         let queues = Arc::new(HotKeys::new(Arc::new(SystemClock::default())));
         let key = RecordKey::new(*b"a");

@@ -1,11 +1,11 @@
 //! The campaign `bytes`: everything that reads bytes which others may have written, is given hostile ones.
 //!
-//! The targets are in `fuzz/`, built by `cargo fuzz` once, and then run here, as many at a time as there are processors.
+//! The targets are in `fuzz/`, built once, and then run here, as many at a time as there are processors.
 
 mod target;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 
 use self::target::{Amount, Ended, Target};
@@ -57,7 +57,7 @@ impl Campaign for Bytes {
     fn run(&self, run: &mut Run) -> Result<()> {
         let names: Vec<&str> =
             TARGETS.into_iter().filter(|name| self.only.is_empty() || self.only.iter().any(|only| only == name)).collect();
-        let programs = build(&names)?;
+        let programs = build()?;
         // Where files are quick, if there is such a place: what is on them does not matter.
         let scratch = ["/dev/shm", "/tmp"].into_iter().find(|path| Path::new(path).is_dir()).unwrap_or(".");
         let scratch = tempfile::Builder::new().prefix("soak-bytes-").tempdir_in(scratch)?;
@@ -101,29 +101,29 @@ fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
+/// How the compiler notes which code is reached, and what is compared, for libFuzzer; as `cargo fuzz` has it.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
+
 /// Builds the targets; gives the folder where they are.
-fn build(names: &[&str]) -> Result<PathBuf> {
-    let has_cargo_fuzz = Command::new("cargo").args(["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !has_cargo_fuzz.is_ok_and(|status| status.success()) {
-        return Err(Failure::not_run("cargo-fuzz is missing; `cargo install cargo-fuzz --locked` brings it"));
+fn build() -> Result<PathBuf> {
+    let cannot = |error| Failure::not_run(format!("the targets cannot be built: {error}"));
+    let folder = root().join(if cfg!(metaparticle_planted) { "target/fuzz-planted" } else { "target/fuzz" });
+    let version = Command::new("rustc").arg("-vV").output().map_err(cannot)?;
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.ok_or_else(|| Failure::not_run("rustc does not say what it builds for"))?;
+    let given = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut build = Command::new("cargo");
+    // With a machine named, what runs while it is built (macros, build scripts) is built without these flags.
+    build.args(["build", "--release", "--quiet", "--bins", "--target", host, "--target-dir"]).arg(&folder);
+    build.current_dir(package()).env_remove("CARGO_TARGET_DIR");
+    build.env("RUSTFLAGS", format!("{given} --cfg fuzzing -Cdebug-assertions {COVERAGE}").trim());
+    if !build.status().map_err(cannot)?.success() {
+        return Err(Failure::not_run("the targets cannot be built"));
     }
-    let kind = if cfg!(metaparticle_planted) { "target/fuzz-planted" } else { "target/fuzz" };
-    let folder = root().join(kind);
-    // One by one, if not all are wanted: it takes a name, or none.
-    let wanted: Vec<Option<&str>> =
-        if names.len() == TARGETS.len() { vec![None] } else { names.iter().copied().map(Some).collect() };
-    for name in wanted {
-        let mut build = Command::new("cargo");
-        build.args(["fuzz", "build", "--sanitizer", "none"]).arg("--target-dir").arg(&folder).args(name);
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("CARGO_TARGET_DIR").status()?;
-        if !built.success() {
-            return Err(Failure::not_run("the targets cannot be built"));
-        }
-    }
-    // In the folder of the machine that it is built for, whatever its name.
-    let is_ours = |path: &PathBuf| names.iter().all(|name| path.join(name).is_file());
-    let mut found = std::fs::read_dir(&folder)?.filter_map(|entry| Some(entry.ok()?.path().join("release")));
-    found.find(is_ours).ok_or_else(|| Failure::not_run("the targets were built, but are not there"))
+    Ok(folder.join(host).join("release"))
 }
 
 /// Runs all targets, on as many threads as there are processors.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-// What `cargo fuzz` has put into everything that it builds is in there.
+// What the flags have put into everything is in there, where it is built as the targets are.
 use libfuzzer_sys as _;
 
 use metaparticle::engine::RecordKey;

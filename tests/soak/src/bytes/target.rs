@@ -75,8 +75,7 @@ impl Target {
         let mut lines = said.lines().skip_while(|line| !is_told(line)).take(2);
         let what = [lines.next(), lines.next()].map(Option::unwrap_or_default).join(" ");
         let input = said.lines().find_map(|line| line.split_once("Test unit written to ")).map_or("", |(_, path)| path);
-        let name = self.name;
-        let again = format!("cd tests/soak && cargo fuzz run --sanitizer none {name} {input}");
-        Failure::new(figure, format!("{name}: {what}\nthe same input again: {again}"))
+        let (name, program) = (self.name, self.program.display());
+        Failure::new(figure, format!("{name}: {what}\nthe same input again: {program} {input}"))
     }
 }
