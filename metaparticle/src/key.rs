@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::io;
 use std::marker::PhantomData;
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 use std::sync::Arc;
 
-use foundationdb_tuple::{TuplePack, TupleUnpack, pack, unpack};
+use foundationdb_tuple::{TupleDepth, TuplePack, TupleUnpack, VersionstampOffset, pack, unpack};
 
 use crate::engine::{KeyRange, RecordKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -177,7 +178,47 @@ impl<T: Persistent, Q: IntoKey<T::Key>> KeyFor<T> for Q {
 }
 
 /// Keys of up to so many bytes are encoded without an allocation.
-const SHORT: usize = 128;
+const SHORT: usize = 64;
+
+/// What every record key of `T` begins with: the tuple of its stored name alone. The compiler makes it, as the tuple layer would, of
+/// names that are short and plain; of others there are no bytes.
+struct Name<T>(PhantomData<T>);
+
+impl<T: Persistent> Name<T> {
+    const ENCODED: ([u8; SHORT / 2], usize) = if T::GENERIC { ([0; SHORT / 2], 0) } else { encode_name(T::NAME) };
+}
+
+const fn encode_name(name: &str) -> ([u8; SHORT / 2], usize) {
+    /// Begins a text; a zero ends it.
+    const TEXT: u8 = 2;
+    let (name, mut encoded) = (name.as_bytes(), [0; SHORT / 2]);
+    if name.len() + 2 > encoded.len() {
+        return (encoded, 0);
+    }
+    encoded[0] = TEXT;
+    let mut at = 0;
+    while at < name.len() {
+        if name[at] == 0 {
+            return (encoded, 0);
+        }
+        encoded[at + 1] = name[at];
+        at += 1;
+    }
+    (encoded, name.len() + 2)
+}
+
+/// The tuple of an encoded name and a key.
+struct Named<'a, K> {
+    name: &'a [u8],
+    key: K,
+}
+
+impl<K: TuplePack> TuplePack for Named<'_, K> {
+    fn pack<W: io::Write>(&self, out: &mut W, depth: TupleDepth) -> io::Result<VersionstampOffset> {
+        out.write_all(self.name)?;
+        self.key.pack(out, depth.increment())
+    }
+}
 
 /// Names one object: a type and a key, encoded.
 #[derive(Debug)]
@@ -204,7 +245,11 @@ impl<T: Persistent> ObjectKey<T> {
         if T::SINGLETON {
             return Self::singleton();
         }
-        Self::of(&(&*stored_name::<T>(), key.to_packed()))
+        let (name, length) = &Name::<T>::ENCODED;
+        match &name[..*length] {
+            [] => Self::of(&(&*stored_name::<T>(), key.to_packed())),
+            name => Self::of(&Named { name, key: key.to_packed() }),
+        }
     }
 
     /// The only object of a singleton.
@@ -335,6 +380,19 @@ mod tests {
         for (key, bytes) in keys.iter().zip(&packed) {
             let (_, back) = unpack::<(Cow<'_, str>, K::Packed)>(bytes).expect("unpacks");
             assert_eq!(K::from_packed(back).as_ref(), Some(key));
+        }
+    }
+
+    #[test]
+    fn names_are_encoded_as_the_tuple_layer_does() {
+        for name in ["Account", "visits", "Füße", "", &"n".repeat(SHORT / 2 - 2)] {
+            let (encoded, length) = encode_name(name);
+            assert_eq!(encoded[..length], pack(&(name,)), "{name}");
+            let named = Named { name: &encoded[..length], key: ("a", 7_u64) };
+            assert_eq!(pack(&named), pack(&(name, ("a", 7_u64))));
+        }
+        for name in ["a\0b", &"n".repeat(SHORT / 2 - 1)] {
+            assert_eq!(encode_name(name).1, 0, "{name}");
         }
     }
 

@@ -60,16 +60,18 @@ pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
 
 /// For a parameter `&mut T`.
 pub fn load_exclusive<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Tracked<'tx, T>> {
+    tx.attempt_state().load_parameter(key)?;
     tx.load_tracked(key)
 }
 
 /// For a parameter `Mut<T>`.
 pub fn load_mut<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<T::Mut<'tx>> {
-    tx.load_tracked(key).map(Handle::new)
+    load_exclusive(tx, key).map(Handle::new)
 }
 
 /// For a parameter `Ref<T>`.
 pub fn load_ref<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Ref<'tx, T>> {
+    tx.attempt_state().load_parameter(key)?;
     tx.load_ref(key)
 }
 

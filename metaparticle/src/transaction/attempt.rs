@@ -273,6 +273,17 @@ impl Attempt {
         Ok(self.state.borrow().slots.len() - 1)
     }
 
+    /// Loads the object of a parameter, if it is the first: before the body runs, nobody need look at the clock.
+    #[inline]
+    pub(crate) fn load_parameter<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<()> {
+        if !self.state.borrow().slots.is_empty() {
+            return Ok(());
+        }
+        let mut keys = Keys::default();
+        keys.push(self.info::<T>()?, key.record_key());
+        self.load_at_start(keys)
+    }
+
     /// Loads all objects that the attempt does not have yet, in one step.
     pub(crate) fn load(&self, keys: Keys) -> Result<()> {
         self.check()?;
@@ -406,6 +417,9 @@ impl Attempt {
 
     /// Those of `keys` that somebody has lost on again and again, and will once more if this attempt goes on.
     fn insisted_on(&self, keys: &[RecordKey]) -> HotList {
+        if !self.store.hot_keys().are_insisted_on() {
+            return HotList::new();
+        }
         self.first_of(keys, |key| self.store.hot_keys().is_insisted_on(key))
     }
 
@@ -417,6 +431,9 @@ impl Attempt {
 
     fn queue_where_others_do(&self, keys: &[RecordKey]) {
         let queues = self.store.hot_keys();
+        if queues.are_empty() {
+            return;
+        }
         let [key] = keys else { return self.queue_for(self.first_of(keys, |key| queues.is_hot(key))) };
         if !self.is_at_start() {
             return;

@@ -78,20 +78,30 @@ impl HotKeys {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
 
+    /// Whether nobody has, or waits for, any turn.
+    pub(super) fn are_empty(&self) -> bool {
+        self.tickets.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether somebody insists on any turn.
+    pub(super) fn are_insisted_on(&self) -> bool {
+        self.insisting.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether somebody has, or waits for, the turn on `key`.
     pub(crate) fn is_hot(&self, key: &RecordKey) -> bool {
-        self.tickets.load(Ordering::Relaxed) > 0 && self.shard(key).lock().contains_key(key)
+        !self.are_empty() && self.shard(key).lock().contains_key(key)
     }
 
     /// Whether somebody insists on the turn on `key`.
     pub(super) fn is_insisted_on(&self, key: &RecordKey) -> bool {
-        self.insisting.load(Ordering::Relaxed) > 0 && self.shard(key).lock().get(key).is_some_and(Queue::is_insisted_on)
+        self.are_insisted_on() && self.shard(key).lock().get(key).is_some_and(Queue::is_insisted_on)
     }
 
     /// The turn on `key`, if somebody waits for it and nobody has it just now. Most turns are taken so: by the thread that had the one
     /// before.
     pub(super) fn at_once(self: &Arc<Self>, key: &RecordKey) -> AtOnce {
-        if self.tickets.load(Ordering::Relaxed) == 0 {
+        if self.are_empty() {
             return AtOnce::NotHot;
         }
         let mut queues = self.shard(key).lock();
