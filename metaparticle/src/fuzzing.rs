@@ -15,7 +15,7 @@ pub use crate::schema::fuzzing::{Reader, schemas};
 pub fn key<T: Persistent>(record_key: &[u8]) -> Option<(T::Key, RecordKey)> {
     let _ = crate::key::describe::<T>(record_key);
     let key = crate::key::found_key::<T>(record_key).ok()?;
-    let record_key = crate::key::ObjectKey::<T>::new(&key).record_key().clone();
+    let record_key = crate::key::ObjectKey::<T>::new(key.clone()).record_key().clone();
     Some((key, record_key))
 }
 

@@ -30,7 +30,7 @@ pub trait Key: Clone + Ord + Debug + Sized + 'static + sealed::Sealed {
     #[doc(hidden)]
     type Packed: TuplePack + for<'a> TupleUnpack<'a>;
     #[doc(hidden)]
-    fn to_packed(&self) -> Self::Packed;
+    fn into_packed(self) -> Self::Packed;
     #[doc(hidden)]
     fn from_packed(packed: Self::Packed) -> Option<Self>;
     /// The name that the store remembers the key's type by.
@@ -54,7 +54,7 @@ macro_rules! plain_key {
         impl sealed::Sealed for $key {}
         impl Key for $key {
             type Packed = $packed;
-            fn to_packed(&self) -> $packed { self.clone().into() }
+            fn into_packed(self) -> $packed { self.into() }
             fn from_packed(packed: $packed) -> Option<Self> { packed.try_into().ok() }
             fn type_name() -> String { $name.to_owned() }
         }
@@ -123,7 +123,7 @@ impl IntoKey<String> for char {
 impl sealed::Sealed for () {}
 impl Key for () {
     type Packed = ();
-    fn to_packed(&self) {}
+    fn into_packed(self) {}
     fn from_packed((): ()) -> Option<Self> {
         Some(())
     }
@@ -140,7 +140,7 @@ macro_rules! tuple_key {
         impl<$($key: Key),+> sealed::Sealed for ($($key,)+) {}
         impl<$($key: Key),+> Key for ($($key,)+) {
             type Packed = ($($key::Packed,)+);
-            fn to_packed(&self) -> Self::Packed { ($(self.$n.to_packed(),)+) }
+            fn into_packed(self) -> Self::Packed { ($(self.$n.into_packed(),)+) }
             fn from_packed(packed: Self::Packed) -> Option<Self> { Some(($($key::from_packed(packed.$n)?,)+)) }
             fn type_name() -> String { format!("({})", [$($key::type_name()),+].join(", ")) }
         }
@@ -173,7 +173,7 @@ pub trait KeyFor<T> {
 #[diagnostic::do_not_recommend]
 impl<T: Persistent, Q: IntoKey<T::Key>> KeyFor<T> for Q {
     fn object_key(self) -> ObjectKey<T> {
-        ObjectKey::new(&self.into_key())
+        ObjectKey::new(self.into_key())
     }
 }
 
@@ -241,14 +241,14 @@ impl<T> ObjectKey<T> {
 }
 
 impl<T: Persistent> ObjectKey<T> {
-    pub(crate) fn new(key: &T::Key) -> Self {
+    pub(crate) fn new(key: T::Key) -> Self {
         if T::SINGLETON {
             return Self::singleton();
         }
         let (name, length) = &Name::<T>::ENCODED;
         match &name[..*length] {
-            [] => Self::of(&(&*stored_name::<T>(), key.to_packed())),
-            name => Self::of(&Named { name, key: key.to_packed() }),
+            [] => Self::of(&(&*stored_name::<T>(), key.into_packed())),
+            name => Self::of(&Named { name, key: key.into_packed() }),
         }
     }
 
@@ -348,7 +348,7 @@ pub(crate) fn key_range<T: Persistent>(range: impl IntoRange<T::Key>) -> KeyRang
     let name = pack(&(&*stored_name::<T>(),));
     // No element of a tuple begins with 0xff, so this sorts after all keys of the type.
     let after_all = [&*name, &[0xff]].concat();
-    let at = |key: &T::Key| ObjectKey::<T>::new(key).record_key().to_vec();
+    let at = |key: &T::Key| ObjectKey::<T>::new(key.clone()).record_key().to_vec();
     let after = |key: &T::Key| [&*at(key), &[0]].concat();
     let (start, end) = range.into_bounds();
     let start = match start {
@@ -375,7 +375,7 @@ mod tests {
 
     fn sorts_as_ord<K: Key>(mut keys: Vec<K>) {
         keys.sort();
-        let packed: Vec<Vec<u8>> = keys.iter().map(|key| pack(&("T", key.to_packed()))).collect();
+        let packed: Vec<Vec<u8>> = keys.iter().map(|key| pack(&("T", key.clone().into_packed()))).collect();
         assert!(packed.is_sorted(), "{} keys do not sort as their Ord", K::type_name());
         for (key, bytes) in keys.iter().zip(&packed) {
             let (_, back) = unpack::<(Cow<'_, str>, K::Packed)>(bytes).expect("unpacks");

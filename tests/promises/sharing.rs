@@ -265,3 +265,23 @@ fn what_is_not_stored_ends_with_its_transaction() {
         assert_eq!(found.expect("commits"), [0, 0, n - 1, even]);
     }
 }
+
+#[persistent(default)]
+struct Atomic {
+    n: u64,
+    hits: AtomicU64,
+}
+
+#[test]
+fn what_a_reader_changes_behind_a_shared_reference_is_not_stored() {
+    let store = Store::open("memory:").expect("opens");
+    let _entered = store.enter();
+    let write = |n| store.transaction(|tx| Ok::<_, metaparticle::Error>(tx.get_mut::<Atomic>("a")?.n = n));
+    write(1).expect("writes");
+    write(2).expect("writes");
+    let read: Result<u64> = store.transaction(|tx| Ok(tx.get::<Atomic>("a")?.hits.fetch_add(7, Ordering::SeqCst)));
+    assert_eq!(read.expect("reads"), 0);
+    write(3).expect("writes");
+    let read: Result<u64> = store.transaction(|tx| Ok(tx.get_mut::<Atomic>("a")?.hits.load(Ordering::SeqCst)));
+    assert_eq!(read.expect("reads"), 0);
+}

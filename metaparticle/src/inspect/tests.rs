@@ -11,7 +11,7 @@ use crate::engine::{Answer, Page, Stamp};
 use crate::key::Key;
 
 fn reads_back<K: Key>(key: K, as_stored: StoredKey) {
-    let record_key = RecordKey::new(pack(&("T", key.to_packed())));
+    let record_key = RecordKey::new(pack(&("T", key.clone().into_packed())));
     let key_type = KeyType::parse(&K::type_name()).expect("a type of keys");
     assert_eq!(key_type.to_string(), K::type_name());
     assert_eq!(key::stored_key("T", &key_type, &record_key).expect("reads"), as_stored);

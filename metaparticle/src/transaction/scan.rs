@@ -68,7 +68,7 @@ impl<'tx, T: Persistent> Iterator for Range<'tx, T> {
             Ok(key) => key,
             Err(error) => return Some(Err(error)),
         };
-        Some(self.tx.load_ref(&ObjectKey::<T>::new(&key)).map(|object| (key, object)))
+        Some(self.tx.load_ref(&ObjectKey::<T>::new(key.clone())).map(|object| (key, object)))
     }
 }
 
