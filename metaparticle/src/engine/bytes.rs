@@ -88,13 +88,20 @@ impl RecordBytes {
 
     /// Keeps the object that they were decoded to, to be read.
     pub(crate) fn keep(&self, object: AnyObject) {
-        // Another thread may have been faster; both have decoded the same.
-        self.0.object.lock().get_or_insert(Kept { object, is_whole: false });
+        self.put(Kept { object, is_whole: false });
     }
 
     /// Keeps an object that is nothing but what they say, to be read or changed.
     pub(crate) fn leave(&self, object: AnyObject) {
-        self.0.object.lock().get_or_insert(Kept { object, is_whole: true });
+        self.put(Kept { object, is_whole: true });
+    }
+
+    fn put(&self, kept: Kept) {
+        let mut object = self.0.object.lock();
+        // Another thread may have been faster; both objects are the same. One is dropped without the lock: that runs code of the user's.
+        if object.is_none() {
+            *object = Some(kept);
+        }
     }
 
     /// The object, to be changed: nobody else has it.
