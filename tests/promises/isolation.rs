@@ -216,7 +216,11 @@ fn a_scan_sees_one_instant(engine: &str) {
     const KEYS: u64 = 600;
     let set_all = |n| store.transaction(|tx| (0..3).try_for_each(|i| tx.insert(format!("{:03}", i * 299), Counter { n })));
     // More than two pages of objects that stay, and three in different pages that change together.
-    store.transaction(|tx| (0..KEYS).try_for_each(|i| tx.insert(format!("{i:03}"), Counter { n: 0 }))).expect("fills");
+    for start in (0..KEYS).step_by(100) {
+        let part = start..start + 100;
+        let fill = |tx: &Tx| part.clone().try_for_each(|i| tx.insert(format!("{i:03}"), Counter { n: 0 }));
+        store.transaction(fill).expect("fills");
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
