@@ -276,7 +276,12 @@ struct Atomic {
 fn what_a_reader_changes_behind_a_shared_reference_is_not_stored() {
     let store = Store::open("memory:").expect("opens");
     let _entered = store.enter();
-    let write = |n| store.transaction(|tx| Ok::<_, metaparticle::Error>(tx.get_mut::<Atomic>("a")?.n = n));
+    let write = |n| {
+        store.transaction(|tx| {
+            tx.get_mut::<Atomic>("a")?.n = n;
+            metaparticle::Ok(())
+        })
+    };
     write(1).expect("writes");
     write(2).expect("writes");
     let read: Result<u64> = store.transaction(|tx| Ok(tx.get::<Atomic>("a")?.hits.fetch_add(7, Ordering::SeqCst)));
