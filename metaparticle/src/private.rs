@@ -55,7 +55,7 @@ pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
     for key in keys {
         key.resolve(attempt, &mut wanted)?;
     }
-    attempt.load_at_start(wanted)
+    attempt.load_parameters(wanted)
 }
 
 /// For a parameter `&mut T`.

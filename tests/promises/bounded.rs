@@ -15,6 +15,7 @@ on_every_engine! {
     the_deadline_ends_retries
     a_body_that_takes_too_long_is_not_committed
     a_slow_engine_call_is_not_begun_after_the_deadline
+    a_nested_function_does_not_load_its_parameters_after_the_deadline
     a_slow_body_does_not_hold_up_everybody_for_ever
     a_slow_body_is_not_overtaken_for_ever
     a_key_that_is_too_long_is_refused_by_name
@@ -106,6 +107,26 @@ fn a_slow_engine_call_is_not_begun_after_the_deadline(engine: &str) {
         tx.get::<Counter>("n").map(drop)
     });
     assert!(error.expect_err("too late").is_timeout());
+}
+
+fn a_nested_function_does_not_load_its_parameters_after_the_deadline(engine: &str) {
+    #[transactional]
+    fn both(one: &mut Counter, two: &mut Counter) -> Result<()> {
+        std::mem::swap(one, two);
+        Ok(())
+    }
+    let (store, clock) = manual(engine);
+    let _entered = store.enter();
+    let one = || count("n").map(drop);
+    let two = || both("n", "m");
+    let nested: [&dyn Fn() -> Result<()>; 2] = [&one, &two];
+    for nested in nested {
+        let error = store.transaction(|_| {
+            clock.advance(Duration::from_secs(11));
+            nested()
+        });
+        assert!(error.expect_err("too late").is_timeout());
+    }
 }
 
 /// Others wait for their turn behind a slow body, but only for a while.

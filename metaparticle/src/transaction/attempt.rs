@@ -267,21 +267,25 @@ impl Attempt {
         if let Some(index) = self.state.borrow().index_of(key.record_key()) {
             return Ok(index);
         }
-        let mut keys = Keys::default();
-        keys.push(self.info::<T>()?, key.record_key());
-        self.load(keys)?;
+        self.load(self.only(key)?)?;
         Ok(self.state.borrow().slots.len() - 1)
     }
 
-    /// Loads the object of a parameter, if it is the first: before the body runs, nobody need look at the clock.
-    #[inline]
-    pub(crate) fn load_parameter<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<()> {
-        if !self.state.borrow().slots.is_empty() {
-            return Ok(());
-        }
+    fn only<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Keys> {
         let mut keys = Keys::default();
         keys.push(self.info::<T>()?, key.record_key());
-        self.load_at_start(keys)
+        Ok(keys)
+    }
+
+    /// Loads the object of a function's parameter, if it is the first. Others are loaded together, or when they are needed.
+    #[inline]
+    pub(crate) fn load_parameter<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<()> {
+        if self.state.borrow().slots.is_empty() { self.load_parameters(self.only(key)?) } else { Ok(()) }
+    }
+
+    /// Loads the objects of a function's parameters, in one step. Those of the outermost one are loaded when the attempt has just begun.
+    pub(crate) fn load_parameters(&self, keys: Keys) -> Result<()> {
+        if self.state.borrow().nesting == 0 { self.load_at_start(keys) } else { self.load(keys) }
     }
 
     /// Loads all objects that the attempt does not have yet, in one step.
@@ -292,7 +296,7 @@ impl Attempt {
     }
 
     /// As [`load`](Self::load), when the attempt has just begun, so that nobody need look at the clock.
-    pub(crate) fn load_at_start(&self, mut missing: Keys) -> Result<()> {
+    fn load_at_start(&self, mut missing: Keys) -> Result<()> {
         self.check()?;
         {
             let state = self.state.borrow();
