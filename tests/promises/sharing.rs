@@ -119,6 +119,15 @@ fn text(object: Ref<Plain>) -> Result<String> {
     Ok(object.text.clone())
 }
 
+/// A store whose object "a" was left by the transaction that has changed it last.
+fn with_one_left() -> Store {
+    let store = Store::open("memory:").expect("opens");
+    for text in ["one", "two"] {
+        store.run(|| set_text("a", text, 20)).expect("sets");
+    }
+    store
+}
+
 #[test]
 fn an_object_that_is_changed_again_is_not_decoded_again() {
     let folder = metaparticle_tests::folder();
@@ -138,10 +147,8 @@ fn an_object_that_is_changed_again_is_not_decoded_again() {
 
 #[test]
 fn an_object_that_somebody_reads_is_not_changed_under_it() {
-    let store = Store::open("memory:").expect("opens");
+    let store = with_one_left();
     let _entered = store.enter();
-    set_text("a", "one", 20).expect("sets");
-    set_text("a", "two", 20).expect("sets");
     let read: Result<String> = store.transaction(|tx| {
         let object = tx.get::<Plain>("a")?;
         let other = || store.run(|| set_text("a", "three", 20)).expect("sets");
@@ -164,10 +171,8 @@ fn an_object_with_much_room_to_spare_is_not_kept() {
 
 #[test]
 fn a_change_that_is_rolled_back_is_not_left_to_the_next() {
-    let store = Store::open("memory:").expect("opens");
+    let store = with_one_left();
     let _entered = store.enter();
-    set_text("a", "one", 20).expect("sets");
-    set_text("a", "two", 20).expect("sets");
     let failed: Result<()> = store.transaction(|tx| {
         tx.get_mut::<Plain>("a")?.text.push('!');
         tx.get_mut::<Plain>("a")?.text.push('?');
@@ -189,10 +194,8 @@ fn a_nested_change_that_is_undone_is_not_left_to_its_caller() {
         object.text.push('!');
         tx.get::<Account>("nobody").map(drop)
     }
-    let store = Store::open("memory:").expect("opens");
+    let store = with_one_left();
     let _entered = store.enter();
-    set_text("a", "one", 20).expect("sets");
-    set_text("a", "two", 20).expect("sets");
     for before in ["", "."] {
         let left: Result<String> = store.transaction(|tx| {
             tx.get_mut::<Plain>("a")?.text.push_str(before);

@@ -101,19 +101,13 @@ impl HotKeys {
     /// The turn on `key`, if somebody waits for it and nobody has it just now. Most turns are taken so: by the thread that had the one
     /// before.
     pub(super) fn at_once(self: &Arc<Self>, key: &RecordKey) -> AtOnce {
-        if self.are_empty() {
-            return AtOnce::NotHot;
-        }
         let mut queues = self.shard(key).lock();
         let Some(queue) = queues.get_mut(key) else { return AtOnce::NotHot };
         if queue.holder.is_some() {
             return AtOnce::Taken;
         }
         let ticket = Arc::new(Ticket::default());
-        if queue.waiting.is_empty() {
-            queue.since = self.clock.now();
-        }
-        queue.holder = Some(ticket.clone());
+        queue.take(&ticket, &*self.clock);
         drop(queues);
         self.tickets.fetch_add(1, Ordering::Relaxed);
         AtOnce::Mine(Turn { queues: self.clone(), held: smallvec![(key.clone(), ticket)], now: None })
@@ -325,7 +319,6 @@ mod tests {
             queue.waiting.push_back(Arc::default());
             queue.since
         };
-        queues.tickets.fetch_add(1, Ordering::Relaxed);
         // Within its slice, the turn is for whoever comes first.
         turn.ends_at(since);
         drop(turn);

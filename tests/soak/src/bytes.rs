@@ -57,7 +57,7 @@ impl Campaign for Bytes {
     fn run(&self, run: &mut Run) -> Result<()> {
         let names: Vec<&str> =
             TARGETS.into_iter().filter(|name| self.only.is_empty() || self.only.iter().any(|only| only == name)).collect();
-        let programs = build()?;
+        let programs = build(&names)?;
         // Where files are quick, if there is such a place: what is on them does not matter.
         let scratch = ["/dev/shm", "/tmp"].into_iter().find(|path| Path::new(path).is_dir()).unwrap_or(".");
         let scratch = tempfile::Builder::new().prefix("soak-bytes-").tempdir_in(scratch)?;
@@ -107,7 +107,7 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
 
 /// Builds the targets; gives the folder where they are.
-fn build() -> Result<PathBuf> {
+fn build(names: &[&str]) -> Result<PathBuf> {
     let cannot = |error| Failure::not_run(format!("the targets cannot be built: {error}"));
     let folder = root().join(if cfg!(metaparticle_planted) { "target/fuzz-planted" } else { "target/fuzz" });
     let version = Command::new("rustc").arg("-vV").output().map_err(cannot)?;
@@ -117,7 +117,8 @@ fn build() -> Result<PathBuf> {
     let given = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut build = Command::new("cargo");
     // With a machine named, what runs while it is built (macros, build scripts) is built without these flags.
-    build.args(["build", "--release", "--quiet", "--bins", "--target", host, "--target-dir"]).arg(&folder);
+    build.args(["build", "--release", "--quiet", "--target", host, "--target-dir"]).arg(&folder);
+    build.args(names.iter().flat_map(|name| ["--bin", name]));
     build.current_dir(package()).env_remove("CARGO_TARGET_DIR");
     build.env("RUSTFLAGS", format!("{given} --cfg fuzzing -Cdebug-assertions {COVERAGE}").trim());
     if !build.status().map_err(cannot)?.success() {
