@@ -51,7 +51,7 @@ impl<T> AnyKey for ObjectKey<T> {
 /// Loads the objects of all parameters in one step.
 pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
     let attempt = tx.attempt_state();
-    let mut wanted = KeysToLoad::default();
+    let mut wanted = attempt.room_for_keys();
     for key in keys {
         key.resolve(attempt, &mut wanted)?;
     }

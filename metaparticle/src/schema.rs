@@ -397,9 +397,14 @@ impl Default for Types {
 
 impl Types {
     /// The type, checked against the store when it is first used.
-    pub(crate) fn get<T: Persistent>(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {
+    #[inline]
+    pub(crate) fn get<'a, T: Persistent>(
+        &self,
+        engine: &dyn Engine,
+        waiter: impl FnOnce() -> Waiter<'a>,
+    ) -> Result<&'static TypeInfo> {
         let key = (self.store, TypeId::of::<T>());
-        TYPES.with(|types| types.get(key, || self.find::<T>(engine, waiter)))
+        TYPES.with(|types| types.get(key, || self.find::<T>(engine, &waiter())))
     }
 
     fn find<T: Persistent>(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {

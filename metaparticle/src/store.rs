@@ -328,7 +328,7 @@ impl<'a> Waiter<'a> {
     pub(crate) fn alone(&self, engine: &dyn Engine, compare: &Seen, read: &[RecordKey], write: &[Write]) -> Result<Reply> {
         match self.log {
             Some(log) => log.alone(engine, compare, read, write),
-            None => self.wait(engine.execute(Request { compare, read, write, ..self.request() })),
+            None => self.wait(engine.execute(Request { compare, read, write, id: CommitId(random::id()), ..self.request() })),
         }
     }
 
@@ -336,15 +336,9 @@ impl<'a> Waiter<'a> {
         block_on(future, self.clock, Some(self.deadline))
     }
 
-    /// A request that asks for nothing, to fill in.
+    /// A request that asks for nothing, to fill in. One that writes needs an id.
     pub(crate) fn request(&self) -> Request<'static> {
-        Request {
-            compare: Seen::NOTHING,
-            read: &[],
-            write: &[],
-            id: CommitId(random::id()),
-            durability: crate::Durability::Eventual,
-        }
+        Request { compare: Seen::NOTHING, read: &[], write: &[], id: CommitId(0), durability: crate::Durability::Eventual }
     }
 }
 

@@ -17,6 +17,7 @@ impl<K: Copy + PartialEq, V: Copy> Recent<K, V> {
     }
 
     /// The value of `key`, which `find` has unless it is remembered.
+    #[inline]
     pub(super) fn get<E>(&self, key: K, find: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         if let Some((_, value)) = self.entries.iter().filter_map(Cell::get).find(|(known, _)| *known == key) {
             return Ok(value);

@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::commit::Writes;
 use super::fixed::Fixed;
 use super::group::Gate;
 use super::hot_keys::{AtOnce, HotKeys, HotList, Turn};
 use super::keys::Keys;
 use super::log::{Call, Log, suspended};
 use super::places::Places;
-use super::spare::Room;
 use super::wait::waiting;
 use crate::durability::Durability;
 use crate::encoding::{Before, Encoded, FieldSet, FieldWriter};
@@ -29,15 +29,16 @@ pub(crate) struct Attempt {
     /// The time of day, once it was asked for.
     now: Cell<Option<SystemTime>>,
     number: u32,
-    pub(super) state: RefCell<State>,
+    pub(super) state: RefCell<Box<State>>,
     /// What was answered so far, for an attempt in a future.
     log: Option<Box<Log>>,
 }
 
+#[derive(Default)]
 pub(super) struct State {
     /// The objects that were asked for; each has the same index in `seen.records`.
     pub(super) slots: Vec<Slot>,
-    places: Places,
+    pub(super) places: Places,
     pub(super) seen: Seen,
     /// Results may be given away once this is durable.
     pub(super) durable_at: Stamp,
@@ -50,13 +51,15 @@ pub(super) struct State {
     /// What to put back if a nested function fails.
     pub(super) undo: Vec<(usize, Current)>,
     pub(super) effects: Vec<Effect>,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
     /// How many functions are nested in the outermost one.
     pub(super) nesting: usize,
     /// The nesting at which a panic cut short a change of an object.
     pub(super) interrupted: Option<Box<(usize, String)>>,
     /// The queues that this attempt is at the head of.
     pub(super) turn: Option<Turn>,
+    pub(super) room_for_writes: Writes,
+    pub(super) room_for_keys: Keys,
 }
 
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
@@ -98,7 +101,7 @@ pub(super) struct Ended {
     store: Store,
     fixed: Fixed,
     number: u32,
-    pub(super) state: State,
+    pub(super) state: Box<State>,
     pub(super) log: Log,
 }
 
@@ -158,26 +161,28 @@ impl Slot {
     }
 }
 
+impl Ended {
+    /// What is to be done now that it has been committed.
+    pub(super) fn into_effects(mut self) -> Vec<Effect> {
+        let effects = self.state.take_effects();
+        self.state.leave();
+        effects
+    }
+}
+
 impl Attempt {
-    #[inline]
-    pub(super) fn new(store: Rc<Store>, fixed: Fixed, number: u32, turn: Option<Turn>, log: Option<Log>) -> Rc<Self> {
-        let Room { slots, records, undo } = Room::take();
-        let state = State {
-            slots,
-            places: Places::default(),
-            seen: Seen { records, ..Seen::default() },
-            durable_at: Stamp(0),
-            gate: None,
-            fresh: None,
-            doom: None,
-            undo,
-            effects: Vec::new(),
-            random: fastrand::Rng::with_seed(fixed.seed),
-            nesting: 0,
-            interrupted: None,
-            turn,
-        };
-        Rc::new(Self { store, fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log: log.map(Box::new) })
+    pub(super) fn new(store: Rc<Store>, fixed: &Fixed, number: u32, turn: Option<Turn>, log: Option<Box<Log>>) -> Rc<Self> {
+        let mut state = State::spare();
+        state.random = fastrand::Rng::with_seed(fixed.seed);
+        state.turn = turn;
+        Rc::new(Self { store, fixed: *fixed, now: Cell::new(fixed.now), number, state: RefCell::new(state), log })
+    }
+
+    /// It has ended, and nobody needs it any more.
+    pub(super) fn leave(self: Rc<Self>) {
+        if let Some(attempt) = Rc::into_inner(self) {
+            attempt.state.into_inner().leave();
+        }
     }
 
     /// A handle for reading is out.
@@ -258,7 +263,7 @@ impl Attempt {
 
     #[inline]
     pub(crate) fn info<T: Persistent>(&self) -> Result<&'static TypeInfo> {
-        self.store.types().get::<T>(self.store.engine(), &self.waiter())
+        self.store.types().get::<T>(self.store.engine(), || self.waiter())
     }
 
     /// The index of the object's slot, loaded if need be.
@@ -271,8 +276,13 @@ impl Attempt {
         Ok(self.state.borrow().slots.len() - 1)
     }
 
+    /// For keys that are to be loaded.
+    pub(crate) fn room_for_keys(&self) -> Keys {
+        std::mem::take(&mut self.state.borrow_mut().room_for_keys)
+    }
+
     fn only<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Keys> {
-        let mut keys = Keys::default();
+        let mut keys = self.room_for_keys();
         keys.push(self.info::<T>()?, key.record_key());
         Ok(keys)
     }
@@ -301,7 +311,7 @@ impl Attempt {
         {
             let state = self.state.borrow();
             if !state.slots.is_empty() {
-                missing = missing.without(|key| state.index_of(key).is_some());
+                missing.remove(|key| state.index_of(key).is_some());
             }
         }
         if missing.keys().is_empty() {
@@ -320,7 +330,7 @@ impl Attempt {
                 reply
             }
             None => {
-                self.queue_for(self.insisted_on(read));
+                self.queue_where_others_insist(read);
                 self.read_from_group(read).map_or_else(
                     || {
                         // Where others already queue, a first attempt would only get in their way.
@@ -334,9 +344,10 @@ impl Attempt {
         let reply = reply.map_err(|error| self.engine_error(error, &missing))?;
         self.check_differs(&reply.differs)?;
         let mut state = self.state.borrow_mut();
-        for ((info, key), record) in missing.into_iter().zip(reply.read) {
+        for ((info, key), record) in missing.drain().zip(reply.read) {
             state.add(info, key, record);
         }
+        state.room_for_keys = missing;
         state.seen.stamp = reply.stamp;
         state.durable_at = state.durable_at.max(reply.durable_at);
         Ok(())
@@ -419,17 +430,20 @@ impl Attempt {
         state.slots.is_empty() && state.turn.is_none()
     }
 
+    fn queue_where_others_insist(&self, keys: &[RecordKey]) {
+        if self.store.hot_keys().are_insisted_on() {
+            self.queue_for(self.insisted_on(keys));
+        }
+    }
+
     /// Those of `keys` that somebody has lost on again and again, and will once more if this attempt goes on.
     fn insisted_on(&self, keys: &[RecordKey]) -> HotList {
-        if !self.store.hot_keys().are_insisted_on() {
-            return HotList::new();
-        }
         self.first_of(keys, |key| self.store.hot_keys().is_insisted_on(key))
     }
 
     fn queue_for(&self, keys: HotList) {
         if !keys.is_empty() {
-            self.state.borrow_mut().turn = self.store.hot_keys().acquire(keys, false, self.fixed.courtesy);
+            self.state.borrow_mut().turn = self.store.hot_keys().acquire(keys, false, self.fixed.courtesy());
         }
     }
 
@@ -552,15 +566,6 @@ impl Conflict {
     }
 }
 
-/// Leaves its room to the next attempt of this thread.
-impl Drop for State {
-    fn drop(&mut self) {
-        let slots = std::mem::take(&mut self.slots);
-        let records = std::mem::take(&mut self.seen.records);
-        Room { slots, records, undo: std::mem::take(&mut self.undo) }.leave();
-    }
-}
-
 impl State {
     pub(super) fn add(&mut self, info: &'static TypeInfo, key: RecordKey, record: Option<Record>) -> usize {
         let index = self.slots.len();
@@ -587,6 +592,11 @@ impl State {
         let slot = &mut self.slots[index];
         let before = std::mem::replace(&mut slot.current, current);
         self.undo.push((index, before));
+    }
+
+    /// Whether nothing was ever changed, or all of it is undone.
+    pub(super) fn has_changed_nothing(&self) -> bool {
+        self.undo.is_empty()
     }
 
     pub(super) fn interrupt(&mut self, object: String) {

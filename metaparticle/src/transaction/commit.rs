@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
-use super::keys::FEW;
 use crate::encoding::FieldSet;
 use crate::engine::{Answer, CommitId, Engine, Record, RecordBytes, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,7 +15,7 @@ use crate::store::Waiter;
 pub(super) const REBASES: u32 = 16;
 
 /// What an attempt writes.
-pub(super) type Writes = SmallVec<[Write; FEW]>;
+pub(super) type Writes = Vec<Write>;
 
 /// What became of an attempt.
 pub(super) enum Committed {
@@ -58,6 +55,7 @@ impl Attempt {
             };
             if reply.differs.is_empty() {
                 self.written();
+                self.state.borrow_mut().room_for_writes = write;
                 return self.finish_writing(reply.durable_at);
             }
             if let Some(conflict) = self.rebase_or_conflict(&reply, origin, round)? {
@@ -71,6 +69,9 @@ impl Attempt {
     /// when this transaction happened.
     pub(super) fn prepare(&self, round: u32) -> Result<Option<Writes>> {
         self.check_all_returned()?;
+        if self.state.borrow().has_changed_nothing() {
+            return Ok(None);
+        }
         let write = self.writes(round > 0)?;
         if write.is_empty() {
             return Ok(None);
@@ -153,8 +154,8 @@ impl Attempt {
     /// What differs from the engine's records. After a rebase, fields that were assigned without being read count even if
     /// their value was the old one.
     fn writes(&self, rebased: bool) -> Result<Writes> {
+        let mut writes = std::mem::take(&mut self.state.borrow_mut().room_for_writes);
         let state = self.state.borrow();
-        let mut writes = Writes::new();
         for (slot, (key, _)) in state.slots.iter().zip(&state.seen.records) {
             let bytes = match &slot.current {
                 Current::Base => continue,

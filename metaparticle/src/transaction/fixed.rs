@@ -6,6 +6,10 @@ use crate::clock::Clock;
 use crate::durability::Durability;
 use crate::error::{Error, ErrorKind};
 
+/// Which part of its timeout a transaction waits for its turn at most. Without a bound, one slow body would hold up everybody
+/// who only touches the same object.
+const COURTESY: u32 = 10;
+
 /// What is the same for all attempts of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fixed {
@@ -17,8 +21,8 @@ pub(crate) struct Fixed {
     pub(crate) seed: u64,
     /// As the store's clock shows it.
     pub(crate) deadline: Duration,
-    /// How long to wait for a turn before going on without it.
-    pub(crate) courtesy: Duration,
+    /// From its beginning to its deadline.
+    pub(crate) timeout: Duration,
     pub(crate) durability: Durability,
     pub(crate) read_only: bool,
 }
@@ -37,9 +41,14 @@ impl Fixed {
         self.deadline.saturating_sub(clock.now())
     }
 
-    /// How long to wait for a turn.
+    /// How long to wait for a turn before going on without it.
+    pub(super) fn courtesy(&self) -> Duration {
+        self.timeout / COURTESY
+    }
+
+    /// The same, and not longer than there is time.
     pub(super) fn patience(&self, clock: &dyn Clock) -> Duration {
-        self.courtesy.min(self.left(clock))
+        self.courtesy().min(self.left(clock))
     }
 
     /// The error of a transaction whose deadline has passed before its commit.

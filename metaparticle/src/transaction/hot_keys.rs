@@ -56,10 +56,12 @@ type Queues = HashMap<RecordKey, Queue, HashState>;
 pub(crate) struct HotKeys {
     shards: [Mutex<Queues>; SHARDS],
     hasher: HashState,
-    /// How many tickets there are, so that nobody looks for queues when there are none.
-    tickets: AtomicU64,
-    /// How many of them insist.
+    /// How many queues there are, so that nobody looks for one when there are none. Changed under the lock of their shard.
+    count: AtomicU64,
+    /// How many tickets insist.
     insisting: AtomicU64,
+    /// The ticket of everybody who has a turn without having waited for it.
+    passing: Arc<Ticket>,
     clock: Arc<dyn Clock>,
 }
 
@@ -68,8 +70,9 @@ impl HotKeys {
         Self {
             shards: Default::default(),
             hasher: HashState::default(),
-            tickets: AtomicU64::new(0),
+            count: AtomicU64::new(0),
             insisting: AtomicU64::new(0),
+            passing: Arc::default(),
             clock,
         }
     }
@@ -80,7 +83,7 @@ impl HotKeys {
 
     /// Whether nobody has, or waits for, any turn.
     pub(super) fn are_empty(&self) -> bool {
-        self.tickets.load(Ordering::Relaxed) == 0
+        self.count.load(Ordering::Relaxed) == 0
     }
 
     /// Whether somebody insists on any turn.
@@ -106,11 +109,9 @@ impl HotKeys {
         if queue.holder.is_some() {
             return AtOnce::Taken;
         }
-        let ticket = Arc::new(Ticket::default());
-        queue.take(&ticket, &*self.clock);
+        queue.holder = Some(self.passing.clone());
         drop(queues);
-        self.tickets.fetch_add(1, Ordering::Relaxed);
-        AtOnce::Mine(Turn { queues: self.clone(), held: smallvec![(key.clone(), ticket)], now: None })
+        AtOnce::Mine(Turn { queues: self.clone(), held: smallvec![(key.clone(), self.passing.clone())], now: None })
     }
 
     /// Waits on this thread for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
@@ -126,7 +127,6 @@ impl HotKeys {
         let mut turn = Turn { queues: self.clone(), held: SmallVec::with_capacity(keys.len()), now: None };
         for key in keys {
             let ticket = Arc::new(Ticket { insists, ..Ticket::default() });
-            self.tickets.fetch_add(1, Ordering::Relaxed);
             self.insisting.fetch_add(insists.into(), Ordering::Relaxed);
             // From here on, dropping `turn` leaves the queue.
             turn.held.push((key, ticket));
@@ -148,7 +148,10 @@ impl HotKeys {
         loop {
             let left = {
                 let mut queues = self.shard(key).lock();
-                let queue = queues.entry(key.clone()).or_default();
+                let queue = queues.entry(key.clone()).or_insert_with(|| {
+                    self.count.fetch_add(1, Ordering::Relaxed);
+                    Queue::default()
+                });
                 match &queue.holder {
                     Some(holder) if Arc::ptr_eq(holder, ticket) => return Poll::Ready(()),
                     None => {
@@ -179,8 +182,9 @@ impl HotKeys {
     /// Gives up the turn, or the place in the queue. `now`: what the clock has just shown, if somebody has looked.
     fn leave(&self, key: &RecordKey, ticket: &Arc<Ticket>, now: Option<Duration>) {
         let mut queues = self.shard(key).lock();
-        self.tickets.fetch_sub(1, Ordering::Relaxed);
-        self.insisting.fetch_sub(ticket.insists.into(), Ordering::Relaxed);
+        if ticket.insists {
+            self.insisting.fetch_sub(1, Ordering::Relaxed);
+        }
         let Some(queue) = queues.get_mut(key) else { return };
         if queue.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, ticket)) {
             queue.holder = None;
@@ -196,6 +200,7 @@ impl HotKeys {
         }
         let Some(first) = queue.waiting.front().cloned() else {
             queues.remove(key);
+            self.count.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         if is_over {

@@ -1,5 +1,6 @@
 //! Where an attempt has the object of a key.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -11,19 +12,37 @@ const FEW: usize = 16;
 
 /// The places of keys in what an attempt has seen.
 #[derive(Default)]
-pub(super) struct Places(HashMap<RecordKey, usize, RandomState>);
+pub(super) struct Places {
+    many: HashMap<RecordKey, usize, RandomState>,
+    /// Where the next one is looked for first: after the last one that was found. Most are asked for in the order that they were loaded.
+    next: Cell<usize>,
+}
 
 impl Places {
     #[inline]
     pub(super) fn get(&self, seen: &[(RecordKey, Option<Version>)], key: &RecordKey) -> Option<usize> {
-        if seen.len() <= FEW { seen.iter().position(|(seen, _)| seen == key) } else { self.0.get(key).copied() }
+        let next = self.next.get();
+        let place = match seen.get(next) {
+            Some((seen, _)) if seen == key => Some(next),
+            _ if seen.len() <= FEW => seen.iter().position(|(seen, _)| seen == key),
+            _ => self.many.get(key).copied(),
+        };
+        if let Some(place) = place {
+            self.next.set(place + 1);
+        }
+        place
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.many.clear();
+        self.next.set(0);
     }
 
     /// Takes note of the last of `seen`.
     #[inline]
     pub(super) fn add(&mut self, seen: &[(RecordKey, Option<Version>)]) {
         if seen.len() > FEW {
-            self.0.extend((self.0.len()..seen.len()).map(|place| (seen[place].0.clone(), place)));
+            self.many.extend((self.many.len()..seen.len()).map(|place| (seen[place].0.clone(), place)));
         }
     }
 }

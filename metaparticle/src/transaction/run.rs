@@ -20,10 +20,6 @@ use crate::random;
 use crate::store::Store;
 use crate::sync::thread_local;
 
-/// Which part of its timeout a transaction waits for its turn at most. Without a bound, one slow body would hold up everybody
-/// who only touches the same object.
-const COURTESY: u32 = 10;
-
 thread_local! {
     /// The attempts that are running on this thread, the innermost last: at most one for each store.
     static RUNNING: RefCell<Vec<Rc<Attempt>>> = const { RefCell::new(Vec::new()) };
@@ -94,7 +90,7 @@ impl<'a> Transaction<'a> {
             now: None,
             seed: random::seed(),
             deadline: began.saturating_add(retry.timeout),
-            courtesy: retry.timeout / COURTESY,
+            timeout: retry.timeout,
             durability: options.durability.unwrap_or(settings.durability),
             read_only: options.read_only,
         };
@@ -105,7 +101,7 @@ impl<'a> Transaction<'a> {
         let mut number = 1;
         let (mut turn, mut fresh) = (None, None);
         loop {
-            let conflict = match self.attempt(Attempt::new(store.clone(), self.fixed, number, turn, None), fresh, &body) {
+            let conflict = match self.attempt(Attempt::new(store.clone(), &self.fixed, number, turn, None), fresh, &body) {
                 Next::Return(out) => return out,
                 Next::Fail(error) => return Out::from_error(self.explain(error, number)),
                 Next::RunAgain(conflict) => conflict,
@@ -209,7 +205,7 @@ impl<'a> Transaction<'a> {
         match attempt.commit() {
             Ok(Committed::Done) => {
                 let effects = attempt.take_effects();
-                drop(attempt);
+                attempt.leave();
                 effects.into_iter().for_each(|effect| effect());
                 Next::Return(out)
             }
@@ -252,17 +248,17 @@ pub(super) fn judge<Out: Outcome>(doom: Option<Doom>, out: Out) -> std::result::
 }
 
 /// Marks an attempt as running on this thread, also while its body unwinds.
-struct Running(Rc<Attempt>);
+struct Running;
 
 impl Running {
     fn start(attempt: Rc<Attempt>) -> Self {
-        RUNNING.with_borrow_mut(|running| running.push(attempt.clone()));
-        Self(attempt)
+        RUNNING.with_borrow_mut(|running| running.push(attempt));
+        Self
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        RUNNING.with_borrow_mut(|running| running.retain(|attempt| !Rc::ptr_eq(attempt, &self.0)));
+        drop(RUNNING.with_borrow_mut(Vec::pop));
     }
 }

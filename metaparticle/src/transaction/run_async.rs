@@ -173,7 +173,7 @@ impl AsyncAttempt<'_> {
 
     /// Runs the body up to its end, or to where something has to be asked.
     fn run_body<Out: Outcome>(&self, log: Log, turn: Option<Turn>, body: &impl Fn(&Tx) -> Out) -> Ran<Out> {
-        let attempt = Attempt::new(Rc::new(self.store.clone()), self.fixed, self.number, turn, Some(log));
+        let attempt = Attempt::new(Rc::new(self.store.clone()), &self.fixed, self.number, turn, Some(Box::new(log)));
         let out = run_body(&attempt, body);
         let doom = attempt.doomed();
         let Ok(attempt) = Rc::try_unwrap(attempt) else {
@@ -238,7 +238,7 @@ impl AsyncAttempt<'_> {
             let Some(write) = prepared? else {
                 let waits = ended.state.waits_for_disk(&self.fixed);
                 (ended, committed) = self.finish_reading(ended, waits).await?;
-                return Ok((committed, ended.state.take_effects()));
+                return Ok((committed, ended.into_effects()));
             };
             (ended, sent) = self.send(ended, &write).await?;
             let (reply, origin) = match sent {
@@ -249,7 +249,7 @@ impl AsyncAttempt<'_> {
                     let grouped;
                     (ended, grouped) = self.finish_with(&group, ended).await?;
                     match grouped {
-                        Grouped::Done => return Ok((Committed::Done, ended.state.take_effects())),
+                        Grouped::Done => return Ok((Committed::Done, ended.into_effects())),
                         Grouped::Differs(reply) => (reply, Origin::Group),
                         Grouped::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
                     }
@@ -261,7 +261,7 @@ impl AsyncAttempt<'_> {
                     true => self.durable(reply.durable_at).await.map_err(|error| commit_is_open(self.fixed.name, error))?,
                     false => self.store.flush_at_exit(reply.durable_at),
                 }
-                return Ok((Committed::Done, ended.state.take_effects()));
+                return Ok((Committed::Done, ended.into_effects()));
             }
             let conflict;
             (ended, conflict) = on_attempt(ended, |attempt| attempt.rebase_or_conflict(&reply, origin, round));

@@ -1,40 +1,89 @@
-//! Room for what an attempt notes, left by the one before it on the same thread, so that it need not be allocated anew.
+//! What an attempt notes, left by the one before it on the same thread, so that its room need not be allocated anew.
 
 use std::cell::Cell;
 
-use super::attempt::{Current, Slot};
-use crate::engine::{RecordKey, Version};
+use super::attempt::State;
+use crate::engine::{Seen, Stamp};
 use crate::sync::thread_local;
 
 /// Room for more objects than this is not kept.
 const KEPT: usize = 64;
 
 thread_local! {
-    static SPARE: Cell<Option<Room>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<State>>> = const { Cell::new(None) };
 }
 
-/// Empty vectors.
-#[derive(Default)]
-pub(super) struct Room {
-    pub(super) slots: Vec<Slot>,
-    pub(super) records: Vec<(RecordKey, Option<Version>)>,
-    pub(super) undo: Vec<(usize, Current)>,
-}
-
-impl Room {
-    pub(super) fn take() -> Self {
+impl State {
+    /// One that is empty.
+    pub(super) fn spare() -> Box<Self> {
         // A thread that ends has none.
         SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()
     }
 
-    /// Empties it, and keeps it for the next attempt.
-    pub(super) fn leave(mut self) {
+    /// Empties it, and leaves it to the next attempt.
+    pub(super) fn leave(mut self: Box<Self>) {
         if self.slots.capacity().max(self.undo.capacity()) > KEPT {
             return;
         }
-        self.slots.clear();
-        self.records.clear();
-        self.undo.clear();
+        self.clear();
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+    }
+
+    fn clear(&mut self) {
+        // All fields by name, so that none is forgotten.
+        let Self {
+            slots,
+            places,
+            seen,
+            durable_at,
+            gate,
+            fresh,
+            doom,
+            undo,
+            effects,
+            random: _,
+            nesting,
+            interrupted,
+            turn,
+            room_for_writes,
+            room_for_keys,
+        } = self;
+        let Seen { records, ranges, stamp } = seen;
+        slots.clear();
+        places.clear();
+        records.clear();
+        ranges.clear();
+        undo.clear();
+        effects.clear();
+        room_for_writes.clear();
+        room_for_keys.clear();
+        (*stamp, *durable_at, *nesting) = (Stamp(0), Stamp(0), 0);
+        (*gate, *fresh, *doom, *interrupted, *turn) = (None, None, None, None, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::RecordKey;
+    use crate::transaction::attempt::{Current, Doom};
+
+    #[test]
+    fn what_is_left_to_the_next_attempt_is_room_only() {
+        let key = RecordKey::new(*b"key");
+        let mut state = State::default();
+        state.seen.records.push((key.clone(), None));
+        state.seen.stamp = Stamp(7);
+        (state.durable_at, state.nesting) = (Stamp(8), 2);
+        (state.fresh, state.doom) = (Some(Box::new((key, None))), Some(Box::new(Doom::Waits)));
+        state.undo.push((0, Current::Base));
+        state.effects.push(Box::new(|| panic!("nobody asked for it")));
+        state.interrupt("an object".to_owned());
+        Box::new(state).leave();
+        let state = State::spare();
+        assert!(state.seen.records.capacity() > 0, "it is another one");
+        assert!(state.seen.records.is_empty() && state.undo.is_empty() && state.effects.is_empty());
+        assert_eq!((state.seen.stamp, state.durable_at, state.nesting), (Stamp(0), Stamp(0), 0));
+        assert!(state.fresh.is_none() && state.doom.is_none() && state.interrupted.is_none());
     }
 }

@@ -47,7 +47,7 @@ impl Attempt {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.doomed(), Some(Doom::Waits))
+        matches!(self.state.borrow().doom.as_deref(), Some(Doom::Waits))
     }
 
     /// The end of an attempt that waits.
