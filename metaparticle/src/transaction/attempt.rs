@@ -58,8 +58,9 @@ pub(super) struct State {
     pub(super) interrupted: Option<Box<(usize, String)>>,
     /// The queues that this attempt is at the head of.
     pub(super) turn: Option<Turn>,
-    pub(super) room_for_writes: Writes,
+    /// Empty, but for their room.
     pub(super) room_for_keys: Keys,
+    pub(super) room_for_writes: Writes,
 }
 
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
