@@ -11,7 +11,7 @@ pub(crate) use std::sync::atomic::Ordering;
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use futures_timer::Delay;
 #[cfg(not(metaparticle_schedule))]
-pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+pub(crate) use parking_lot::{Condvar, Mutex};
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use std::hint::spin_loop;
 #[cfg(not(metaparticle_schedule))]
@@ -23,6 +23,8 @@ pub(crate) use std::time::Instant;
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use std::{thread, thread_local};
 
+#[cfg(not(metaparticle_schedule))]
+pub(crate) use self::read_write::RwLock;
 #[cfg(metaparticle_schedule)]
 pub(crate) use self::schedule::{
     AtomicBool, AtomicU64, Condvar, Delay, Instant, Mutex, OnceLock, RwLock, block_on, schedule_thread_local as thread_local,
@@ -58,5 +60,7 @@ impl<T> Deref for Padded<T> {
     }
 }
 
+#[cfg(not(metaparticle_schedule))]
+mod read_write;
 #[cfg(not(metaparticle_schedule))]
 mod waiting;

@@ -55,8 +55,8 @@ pub(crate) struct Sled {
 /// Opens the store in the folder `path`, and makes it if there is none.
 pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     let folder = Folder::open(path, "sled")?;
-    finish_snapshots(&folder)?;
     wait_for_sled_lock(path, &folder)?;
+    finish_snapshots(&folder)?;
     folder.write_again()?;
     let opened = open_files(path, &folder, cache_bytes)?;
     let last = LastHandle::new(opened.clone());

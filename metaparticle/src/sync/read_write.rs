@@ -1,0 +1,29 @@
+//! A lock for many readers or one writer.
+
+use std::sync::{self, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+
+/// The standard library's lock, which, like all others here, can be taken after a panic of somebody who had it.
+///
+/// Not the one of `parking_lot`, where whoever waits first yields its processor some times. With more threads than processors, those that
+/// it is yielded to mostly wait for the lock as well, and the one that has it does not come to run: half a million changes of threads
+/// in a second, where there are a thousand with this one.
+#[derive(Debug, Default)]
+pub(crate) struct RwLock<T>(sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(sync::RwLock::new(value))
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
