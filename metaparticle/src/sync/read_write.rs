@@ -27,3 +27,24 @@ impl<T> RwLock<T> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_of_whoever_has_it_does_not_keep_others_out() {
+        let mut lock = RwLock::new(1);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let mut value = lock.write();
+            *value = 2;
+            panic!("with the lock held");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(*lock.read(), 2);
+        *lock.write() = 3;
+        assert_eq!(*lock.get_mut(), 3);
+    }
+}
