@@ -1,6 +1,6 @@
 //! What stands in the way of opening sled's files, and is no loss.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,8 +53,31 @@ pub(super) fn put_snapshots_aside(folder: &Folder) -> Result<bool> {
 /// Waits until nobody has sled's own lock; we have ours, so that it can only be a handle that is being dropped.
 pub(super) fn wait_for_sled_lock(path: &Path, folder: &Folder) -> Result<()> {
     match OpenOptions::new().read(true).write(true).open(folder.files().join("db")) {
-        Ok(db) => wait_for_lock(path, &db, LOCK_PATIENCE),
+        Ok(db) => wait_until_unlocked(path, &db),
         // There is none yet.
         Err(_) => Ok(()),
+    }
+}
+
+/// Given up before the file is closed: a program that is being started has a copy of it for a moment, and would have the lock with it.
+fn wait_until_unlocked(path: &Path, file: &File) -> Result<()> {
+    wait_for_lock(path, file, LOCK_PATIENCE)?;
+    file.unlock().map_err(|error| io_error(path, "its file cannot be unlocked", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_file_that_was_waited_for_does_not_have_its_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("db");
+        let file = File::create(&path).expect("a file");
+        let copy = file.try_clone().expect("a copy");
+        wait_until_unlocked(&path, &file).expect("it is free");
+        drop(file);
+        File::open(&path).expect("opens").try_lock().expect("nobody has it");
+        drop(copy);
     }
 }
