@@ -5,8 +5,8 @@ use std::sync::{self, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 /// The standard library's lock, which, like all others here, can be taken after a panic of somebody who had it.
 ///
 /// Not the one of `parking_lot`, where whoever waits first yields its processor some times. With more threads than processors, those that
-/// it is yielded to mostly wait for the lock as well, and the one that has it does not come to run: half a million changes of threads
-/// in a second, where there are a thousand with this one.
+/// it is yielded to mostly wait for the lock as well, and the one that has it does not come to run: up to two hundred thousand changes
+/// of threads a second, where there are some two thousand with this one.
 #[derive(Debug, Default)]
 pub(crate) struct RwLock<T>(sync::RwLock<T>);
 
