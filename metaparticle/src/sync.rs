@@ -23,12 +23,11 @@ pub(crate) use std::time::Instant;
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use std::{thread, thread_local};
 
-#[cfg(not(metaparticle_schedule))]
 pub(crate) use self::read_write::RwLock;
 #[cfg(metaparticle_schedule)]
 pub(crate) use self::schedule::{
-    AtomicBool, AtomicU64, Condvar, Delay, Instant, Mutex, OnceLock, RwLock, block_on, schedule_thread_local as thread_local,
-    spin_loop, thread,
+    AtomicBool, AtomicU64, Condvar, Delay, Instant, Mutex, OnceLock, block_on, schedule_thread_local as thread_local, spin_loop,
+    thread,
 };
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use self::waiting::block_on;
@@ -60,7 +59,6 @@ impl<T> Deref for Padded<T> {
     }
 }
 
-#[cfg(not(metaparticle_schedule))]
 mod read_write;
 #[cfg(not(metaparticle_schedule))]
 mod waiting;

@@ -1,8 +1,13 @@
 //! A lock for many readers or one writer.
 
-use std::sync::{self, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::PoisonError;
+#[cfg(not(metaparticle_schedule))]
+use std::sync::{self, RwLockReadGuard, RwLockWriteGuard};
 
-/// The standard library's lock, which, like all others here, can be taken after a panic of somebody who had it.
+#[cfg(metaparticle_schedule)]
+use shuttle::sync::{self, RwLockReadGuard, RwLockWriteGuard};
+
+/// The standard library's lock, or shuttle's in its place, which, like all others here, can be taken after a panic of somebody who had it.
 ///
 /// Not the one of `parking_lot`, where whoever waits first yields its processor some times. With more threads than processors, those that
 /// it is yielded to mostly wait for the lock as well, and the one that has it does not come to run: up to two hundred thousand changes
@@ -11,7 +16,7 @@ use std::sync::{self, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) struct RwLock<T>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(sync::RwLock::new(value))
     }
 
