@@ -2,6 +2,7 @@
 
 mod attempt;
 mod commit;
+mod conflict;
 mod fixed;
 mod gate;
 mod group;

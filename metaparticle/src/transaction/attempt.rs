@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::commit::Writes;
+use super::conflict::{Conflict, Fresh};
 use super::fixed::Fixed;
 use super::group::Gate;
-use super::hot_keys::{AtOnce, HotKeys, HotList, Turn};
+use super::hot_keys::{AtOnce, HotList, Turn};
 use super::keys::Keys;
 use super::log::{Call, Log, suspended};
 use super::places::Places;
@@ -74,28 +75,6 @@ pub(super) enum Doom {
     /// Its body waits for a condition.
     Waits,
 }
-
-/// The last attempt that leaves it to chance whether others are faster.
-const PATIENT: u32 = 4;
-
-/// Whether everybody is to wait for an attempt with this number.
-pub(super) fn insists(number: u32) -> bool {
-    number > PATIENT
-}
-
-/// What was found changed.
-#[derive(Clone, Debug)]
-pub(crate) struct Conflict {
-    pub(super) keys: Vec<RecordKey>,
-    pub(super) objects: Vec<String>,
-    /// Whether a group has failed: all of its members run again as the next group, without queueing for each other.
-    pub(super) at_once: bool,
-    /// What the one object is instead, if that is known.
-    pub(super) fresh: Option<Box<Fresh>>,
-}
-
-/// An object as it was when a commit of it failed.
-pub(super) type Fresh = (RecordKey, Option<Record>);
 
 /// An attempt whose body has ended; it can go to another thread.
 pub(super) struct Ended {
@@ -535,35 +514,6 @@ impl Attempt {
             self.object(key)?
         );
         Err(Error::new(ErrorKind::Borrowed, message))
-    }
-}
-
-impl Conflict {
-    /// What it means for attempt number `next`: who has lost so often queues, since others may be faster each time; and so do they
-    /// when somebody insists.
-    pub(super) fn limited(mut self, next: u32, queues: &HotKeys) -> Self {
-        if insists(next) || self.keys.iter().any(|key| queues.is_insisted_on(key)) {
-            (self.at_once, self.fresh) = (false, None);
-        }
-        self
-    }
-
-    pub(super) fn of_group(self, fresh: Option<Fresh>) -> Self {
-        Self { at_once: true, fresh: fresh.map(Box::new), ..self }
-    }
-
-    /// The same as an engine would say it.
-    pub(super) fn differs(&self) -> Differs {
-        Differs { records: self.keys.iter().map(|key| (key.clone(), None)).collect(), ranges: Vec::new() }
-    }
-
-    fn error(&self) -> Error {
-        let message = format!("another transaction has changed {} meanwhile; the body will be run again", self.names());
-        Error::new(ErrorKind::Conflict, message)
-    }
-
-    pub(super) fn names(&self) -> String {
-        self.objects.join(", ")
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::attempt::{Attempt, Change, Conflict, Current, Doom, Slot};
+use super::attempt::{Attempt, Change, Current, Doom, Slot};
+use super::conflict::Conflict;
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
 use crate::encoding::FieldSet;

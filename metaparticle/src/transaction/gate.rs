@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Conflict};
+use super::attempt::Attempt;
 use super::commit::{Committed, within_function};
+use super::conflict::Conflict;
 use super::group::{Failed, Gate, Group, Joined, Outcome};
 use crate::engine::{Differs, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::Result;

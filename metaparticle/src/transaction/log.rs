@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::attempt::Fresh;
+use super::conflict::Fresh;
 use super::group::{Gate, Outcome};
 use crate::durability::Durability;
 use crate::engine::{

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Conflict, Doom, Fresh, insists};
+use super::attempt::{Attempt, Doom};
 use super::commit::Committed;
+use super::conflict::{Conflict, Fresh, insists};
 use super::fixed::Fixed;
 use super::hot_keys::{HotList, Turn};
 use super::nested::Nested;

@@ -11,8 +11,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Tx;
-use super::attempt::{Attempt, Doom, Effect, Ended, Fresh, insists};
+use super::attempt::{Attempt, Doom, Effect, Ended};
 use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
+use super::conflict::{Fresh, insists};
 use super::fixed::Fixed;
 use super::gate::{Grouped, Origin, Sent};
 use super::group::{Group, is_of_one_object};

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Conflict, Doom, Ended};
+use super::attempt::{Attempt, Doom, Ended};
 use super::commit::within_function;
+use super::conflict::Conflict;
 use super::group::{Gate, Group, Outcome};
 use super::log::wait;
 use super::run::{Next, Transaction};
