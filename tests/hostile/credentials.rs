@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use metaparticle::{Error, ErrorKind, Store};
-use metaparticle_tests::servers::{is_there, shared};
+use metaparticle_tests::servers::{free_port, is_there, shared};
 
 const SECRET: &str = "Zq9Kx7Wv";
 const SCHEMES: [&str; 8] = ["etcd", "etcds", "mysql", "mariadb", "postgres", "postgresql", "redis", "rediss"];
@@ -91,7 +91,7 @@ fn the_url_of_a_server_without_its_slashes_makes_no_folder() {
 
 #[test]
 fn a_server_that_cannot_be_reached_does_not_show_the_password() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let port = free_port();
     for scheme in schemes() {
         let path = if scheme.starts_with("etcd") { "" } else { "0" };
         for host in [format!("127.0.0.1:{port}"), "no.such.host.invalid".to_owned()] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use metaparticle::conformance::engine_at;
 use metaparticle::engine::{Answer, CommitId, Engine, KeyRange, Page, RecordKey, Reply, Request, Seen, Write};
 use metaparticle::{Durability, ErrorKind, Store};
-use metaparticle_tests::servers::{Server, is_there};
+use metaparticle_tests::servers::{Server, free_port, is_there};
 
 use crate::{count, increment, open, server};
 
@@ -65,24 +65,25 @@ fn a_cluster_whose_members_crash_one_after_the_other_loses_nothing_and_goes_on()
     let (answered, unknown) = (AtomicU64::new(0), AtomicU64::new(0));
     // Each member is away for a while, and the leader is one of them.
     let goal = 100 * members.len() as u64 * 2;
-    let reached = |n| {
-        while answered.load(Ordering::Relaxed) < n {
-            std::thread::yield_now();
-        }
-    };
     std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                let store = Store::builder(&*url).timeout(Duration::from_secs(25)).open().expect("a store opens");
-                while answered.load(Ordering::Relaxed) < goal {
-                    match store.run(|| increment("n")) {
-                        Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
-                        Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
-                        Err(error) => panic!("{error:?}"),
-                    };
-                }
-            });
-        }
+        let calls = || {
+            // An election can take its time where there are few processors.
+            let store = Store::builder(&*url).timeout(Duration::from_secs(120)).open().expect("a store opens");
+            while answered.load(Ordering::Relaxed) < goal {
+                match store.run(|| increment("n")) {
+                    Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
+                    Err(error) if error.is_indeterminate() => unknown.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => panic!("{error:?}"),
+                };
+            }
+        };
+        let callers = [(); 3].map(|()| scope.spawn(calls));
+        // A caller that has ended before the goal has failed.
+        let reached = |n| {
+            while answered.load(Ordering::Relaxed) < n && !callers.iter().any(|caller| caller.is_finished()) {
+                std::thread::yield_now();
+            }
+        };
         let mut step = 0;
         for member in &mut members {
             member.crash();
@@ -103,7 +104,7 @@ fn a_member_that_is_away_is_left_for_another_one() {
     if !is_there("etcd", "a_member_that_is_away_is_left_for_another_one") {
         return;
     }
-    let away = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let away = free_port();
     let url = server("etcd").new_url().replace("etcd://", &format!("etcd://127.0.0.1:{away},"));
     for n in 1..=10 {
         assert_eq!(open(&url).run(|| increment("n")).expect("increments"), n);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use metaparticle::{ErrorKind, Store};
-use metaparticle_tests::servers::{Server, is_there};
+use metaparticle_tests::servers::{Server, free_port, is_there};
 
 use crate::cluster::is_done;
 use crate::{count, increment, open, server};
@@ -41,8 +41,7 @@ fn it_works_on_a_thread_of_an_executor(engine: &str) {
 
 fn a_server_that_is_away_is_an_error_that_names_it(engine: &str) {
     let path = if engine == "etcd" { "" } else { "0" };
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let port = free_port();
     let builder = Store::builder(format!("{engine}://me:secret@127.0.0.1:{port}/{path}")).timeout(Duration::from_millis(300));
     let error = builder.open().expect_err("nobody is there");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");

@@ -16,10 +16,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Says which process the server is, waits for the end of input, and cleans up. Its arguments: the folder, the server, its own.
 const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait; [ -e "$dir/keep" ] || rm -rf "$dir""#;
+
+/// How long a server may take to start, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where Debian has PostgreSQL's programs.
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
@@ -92,7 +96,7 @@ impl Server {
         let file = server.folder.join("nodes").display().to_string();
         server.prepare(&["--cluster-enabled", "yes", "--cluster-config-file", &file, "--cluster-port", &port.to_string()]);
         server.run();
-        while !server.listens() {}
+        server.must_listen();
         (server, port)
     }
 
@@ -135,6 +139,7 @@ impl Server {
         let mut servers: Vec<Self> = (0..members).map(|_| Self::new("etcd")).collect();
         etcd::together(&mut servers, arguments);
         servers.iter_mut().for_each(Self::run);
+        servers.iter().for_each(Self::must_listen);
         servers
     }
 
@@ -244,10 +249,14 @@ impl Server {
     pub fn restart(&mut self) {
         self.run();
         // PostgreSQL refuses to start while a process of the one that was killed is still there.
-        while !self.listens() {
+        for _ in 0..1_000 {
+            if self.listens() {
+                break;
+            }
             self.crash();
             self.run();
         }
+        self.must_listen();
         std::fs::remove_file(self.folder.join("keep")).expect("the folder can be written to");
     }
 
@@ -255,13 +264,19 @@ impl Server {
     fn listens(&self) -> bool {
         let pid = self.guard.as_ref().map(|(_, pid)| pid).expect("it was started");
         let is_running = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        let begin = Instant::now();
         while is_running() {
             if self.is_ready(pid) && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return true;
             }
+            assert!(begin.elapsed() < PATIENCE, "it runs but does not listen: {}", self.log());
             std::thread::yield_now();
         }
         false
+    }
+
+    fn must_listen(&self) {
+        assert!(self.listens(), "it does not start: {}", self.log());
     }
 
     /// Whether it is this process that would listen. One that PostgreSQL has started just before it was killed may have its port for a
@@ -269,6 +284,11 @@ impl Server {
     fn is_ready(&self, pid: &str) -> bool {
         let says = |said: String| said.lines().next() == Some(pid) && said.contains("ready");
         self.name != "postgres" || std::fs::read_to_string(self.folder.join("pg/postmaster.pid")).is_ok_and(says)
+    }
+
+    /// What it has said.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_else(|error| error.to_string())
     }
 
     /// The port that it listens to, on 127.0.0.1.
@@ -307,9 +327,20 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+/// A port that nobody listens to, and that a server can also have again after it has crashed: it is none of those that a system gives
+/// to connections, which could have it by then. One is even given to who connects to it while nobody listens.
+pub fn free_port() -> u16 {
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(fastrand::u16(..)));
+    // Below those of Linux (32,768 and up), of macOS and Windows, and above those that services are known by.
+    (0..PORTS)
+        .map(|_| 20_000 + next.fetch_add(1, Ordering::Relaxed) % PORTS)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
+
+/// Of how many ports one is chosen.
+const PORTS: u16 = 12_000;
 
 /// PostgreSQL and MariaDB refuse to run as root; then the account of PostgreSQL's package is used.
 fn ordinary_user() -> Option<(u32, u32)> {

@@ -34,11 +34,7 @@ fn start_postgres() -> (Server, Server, Proxy) {
     let (mut primary, mut standby) = (Server::new("postgres"), Server::new("postgres"));
     primary.prepare(&["-c", "synchronous_standby_names=standby", "-c", "synchronous_commit=on"]);
     primary.run();
-    let is_ready = || {
-        let mut ask = Command::new(format!("{POSTGRES}/pg_isready"));
-        ask.args(["--quiet", "-h", "127.0.0.1", "-p", &primary.port.to_string()]).status().expect("pg_isready runs").success()
-    };
-    while !is_ready() {}
+    primary.must_listen();
     let link = Proxy::before(primary.port);
     let mut copy = as_ordinary_user(&format!("{POSTGRES}/pg_basebackup"));
     let settings = format!("-h 127.0.0.1 -p {} -U tests --checkpoint=fast --write-recovery-conf -D", link.port());
@@ -63,7 +59,7 @@ fn start_mysql() -> (Server, Server, Proxy) {
     standby.prepare(&["--server-id=2", "--relay-log=relay", "--rpl-semi-sync-slave-enabled=ON"]);
     primary.run();
     standby.run();
-    while !standby.listens() {}
+    standby.must_listen();
     let link = Proxy::before(primary.port);
     let primary_is = format!("CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}", link.port());
     let login = "MASTER_USER = 'tests', MASTER_PASSWORD = 'secret', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1";
