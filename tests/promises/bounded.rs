@@ -13,6 +13,7 @@ on_every_engine! {
     attempts_are_limited_and_the_error_names_the_object
     the_error_of_who_gives_up_names_the_range_that_others_change
     the_deadline_ends_retries
+    who_gives_up_after_a_conflict_is_told_what_took_the_last_of_the_time
     a_body_that_takes_too_long_is_not_committed
     a_slow_engine_call_is_not_begun_after_the_deadline
     a_nested_function_does_not_load_its_parameters_after_the_deadline
@@ -83,6 +84,24 @@ fn the_deadline_ends_retries(engine: &str) {
     let error = error.expect_err("gives up");
     assert!(error.is_conflict(), "{error:?}");
     assert!(error.to_string().contains("4 attempts"), "a little over 3, 6, 9 and 12 seconds: {error}");
+}
+
+fn who_gives_up_after_a_conflict_is_told_what_took_the_last_of_the_time(engine: &str) {
+    let (store, clock) = manual(engine);
+    let error = store.transaction(|tx: &Tx| {
+        if tx.attempt() > 1 {
+            clock.advance(Duration::from_secs(11));
+        }
+        tx.get_mut::<Counter>("n")?.n += 1;
+        if tx.attempt() == 1 {
+            meanwhile(&store);
+        }
+        metaparticle::Ok(())
+    });
+    let error = error.expect_err("gives up");
+    assert!(error.is_conflict() && error.to_string().contains("2 attempts"), "{error:?}");
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<metaparticle::Error>());
+    assert!(cause.is_some_and(metaparticle::Error::is_timeout), "{error:?}");
 }
 
 fn a_body_that_takes_too_long_is_not_committed(engine: &str) {

@@ -142,7 +142,7 @@ impl<'a> Transaction<'a> {
         self.store.counters().conflicted();
         let left = self.fixed.left(self.store.clock());
         if self.retry.attempts.is_some_and(|attempts| number > attempts.max(1)) || left.is_zero() {
-            return Err(self.gave_up(number - 1, &conflict));
+            return Err(Error::new(ErrorKind::Conflict, self.gave_up(number - 1, &conflict)));
         }
         if conflict.at_once {
             self.last_conflict = Some(conflict);
@@ -155,23 +155,25 @@ impl<'a> Transaction<'a> {
         Ok(if bound.is_zero() { bound } else { random::below(bound).min(left) })
     }
 
-    /// A transaction that ran out of time after a conflict failed because of the conflict; after a wait, because it has waited.
+    /// A transaction that ran out of time after a conflict failed because of the conflict; after a wait, because it has waited. What
+    /// took its last time is the cause.
     pub(super) fn explain(&self, error: Error, attempts: u32) -> Error {
         match (&self.last_conflict, &self.last_wait) {
-            (Some(conflict), _) if error.is_timeout() => self.gave_up(attempts, conflict),
+            (Some(conflict), _) if error.is_timeout() => {
+                Error::with_source(ErrorKind::Conflict, self.gave_up(attempts, conflict), error)
+            }
             (None, Some((_, objects))) if error.is_timeout() => late_after_wait(self.fixed.name, objects, error),
             _ => error,
         }
     }
 
-    fn gave_up(&self, attempts: u32, conflict: &Conflict) -> Error {
+    fn gave_up(&self, attempts: u32, conflict: &Conflict) -> String {
         let times = if attempts == 1 { "one attempt".to_owned() } else { format!("{attempts} attempts") };
-        let message = format!(
+        format!(
             "`{}` gave up after {times}: other transactions kept changing {}; nothing was written",
             self.fixed.name,
             conflict.names()
-        );
-        Error::new(ErrorKind::Conflict, message)
+        )
     }
 
     fn attempt<Out: Outcome>(
