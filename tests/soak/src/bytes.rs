@@ -101,11 +101,6 @@ fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
-/// How the compiler notes which code is reached, and what is compared, for libFuzzer; as `cargo fuzz` has it.
-const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
-
 /// Builds the targets; gives the folder where they are.
 fn build(names: &[&str]) -> Result<PathBuf> {
     let cannot = |error| Failure::not_run(format!("the targets cannot be built: {error}"));
@@ -116,11 +111,14 @@ fn build(names: &[&str]) -> Result<PathBuf> {
     let host = host.ok_or_else(|| Failure::not_run("rustc does not say what it builds for"))?;
     let given = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut build = Command::new("cargo");
-    // With a machine named, what runs while it is built (macros, build scripts) is built without these flags.
+    // With a machine named, what runs while it is built (macros, build scripts) is built without these flags. The wrapper adds those that
+    // are not for all.
     build.args(["build", "--release", "--quiet", "--target", host, "--target-dir"]).arg(&folder);
     build.args(names.iter().flat_map(|name| ["--bin", name]));
     build.current_dir(package()).env_remove("CARGO_TARGET_DIR");
-    build.env("RUSTFLAGS", format!("{given} --cfg fuzzing -Cdebug-assertions {COVERAGE}").trim());
+    build
+        .env("RUSTFLAGS", format!("{given} --cfg fuzzing -Cdebug-assertions").trim())
+        .env("RUSTC_WRAPPER", package().join("rustc"));
     if !build.status().map_err(cannot)?.success() {
         return Err(Failure::not_run("the targets cannot be built"));
     }
