@@ -23,7 +23,7 @@ Exit codes:
   0  done
   1  damage was found, or a copy is not equal to its source
   2  the command cannot be carried out as it was given: bad arguments, bad input, or not confirmed
-  3  there is no such store, type or object
+  3  there is no such store, type, object or file
   4  the store is in use by another process
   5  the store, or a file, failed in another way
   6  others kept changing the same record";

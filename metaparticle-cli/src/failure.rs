@@ -1,6 +1,7 @@
 //! Why a command did not succeed: a sentence for people, and an exit code for programs.
 
 use std::error::Error as _;
+use std::fmt::Display;
 use std::io;
 
 use metaparticle::{Error, ErrorKind};
@@ -27,6 +28,11 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    /// The same, with where it happened before it.
+    pub(crate) fn at(self, place: impl Display) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {

@@ -17,7 +17,7 @@ fn given(url: Option<&str>) -> Result<&str, Failure> {
 pub(crate) fn existing(url: Option<&str>) -> Result<Inspector, Failure> {
     let url = given(url)?;
     if !inspect::exists(url) {
-        return Err(Failure::not_found(format!("there is no store at {}", without_password(url))));
+        return Err(Failure::not_found(format!("there is no store at {}", shown(url))));
     }
     open(url)
 }
@@ -33,9 +33,6 @@ fn open(url: &str) -> Result<Inspector, Failure> {
 }
 
 /// The URL as it may be shown.
-pub(crate) fn without_password(url: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, rest)) => format!("{scheme}://…@{rest}"),
-        None => url.to_owned(),
-    }
+pub(crate) fn shown(url: &str) -> String {
+    inspect::shown(url)
 }

@@ -13,6 +13,7 @@ pub enum Durability {
     #[default]
     Immediate,
     /// The function returns as soon as other transactions see its changes. A crash may lose the last commits, at most those of
-    /// the store's [flush interval](crate::StoreBuilder::flush_interval); never one from the middle, and none at a normal exit.
+    /// the store's [flush interval](crate::StoreBuilder::flush_interval) and the time that the disk takes; never one from the middle, and
+    /// at a normal exit none of the thread that ends the program.
     Eventual,
 }

@@ -189,7 +189,7 @@ pub struct Page {
     pub durable_at: Stamp,
 }
 
-/// What an engine can take. Checked before a commit is sent; the error names the object.
+/// What an engine can take. Checked before a commit is sent; the error names the object or, where it is all together, the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

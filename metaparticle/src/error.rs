@@ -56,7 +56,7 @@ pub enum ErrorKind {
     ReadOnly,
     /// Stored bytes are damaged, or not written by this library.
     Corrupt,
-    /// Stored bytes are sound, but this program's types do not fit them.
+    /// Stored bytes are sound, but this program's types do not fit them, or a newer version of this library has written them.
     Incompatible,
     /// A value cannot be turned into bytes that can be read back.
     Encoding,
@@ -65,10 +65,10 @@ pub enum ErrorKind {
     /// No store was opened or entered, a URL or an option cannot be used, or a condition is waited for that nothing stored can
     /// make true.
     Setup,
-    /// The store is in use by another process.
+    /// The store is in use by another process, or is open in this one already.
     InUse,
-    /// The engine failed: an I/O error, a full disk. Nothing that this call changed was committed. The store answers every call
-    /// with this error until it is opened again.
+    /// The engine failed: an I/O error, a full disk, a server that refuses. Nothing that this call changed was committed. After a write
+    /// or a sync has failed in a store's folder, the store answers every call with this error until it is opened again.
     Engine,
 }
 

@@ -55,6 +55,17 @@ pub fn exists(url: &str) -> bool {
     }
 }
 
+/// A path or URL as it may be shown: without a server's user, password and options, any of which may be secret.
+///
+/// ```
+/// use metaparticle::inspect::shown;
+/// assert_eq!(shown("postgres://me:secret@db.example/shop?sslmode=require"), "postgres://db.example/shop");
+/// assert_eq!(shown("sled:shop.db"), "sled:shop.db");
+/// ```
+pub fn shown(url: &str) -> String {
+    crate::engine::url::shown(url)
+}
+
 /// What to do with a record that was read.
 #[derive(Clone, Debug)]
 pub enum Change {

@@ -37,8 +37,9 @@
 //! # What is promised
 //!
 //! Transactions of one store are strictly serializable. Whatever a body reads was current together, at any moment, also in
-//! attempts that are rolled back. When a transactional function has returned, what it wrote and what it read survives a power
-//! cut, unless [`Durability::Eventual`] was asked for. A transaction ends by its deadline. Only what has changed is written.
+//! attempts that are rolled back, or will be, if all commits succeed that are on their way to a server. When a transactional function has returned, what it wrote and what it read survives a power
+//! cut, unless [`Durability::Eventual`] was asked for. A transaction ends by its deadline, but for the time that its
+//! body takes by itself. Only what has changed is written.
 //!
 //! # Where to go on
 //!

@@ -62,7 +62,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Setup`](ErrorKind::Setup) if the URL cannot be used, or the folder is not a store;
-    /// [`InUse`](ErrorKind::InUse) if another process has it open; [`Corrupt`](ErrorKind::Corrupt) if it is damaged;
+    /// [`InUse`](ErrorKind::InUse) if it is open already, here or in another process; [`Corrupt`](ErrorKind::Corrupt) if it is damaged;
+    /// [`Incompatible`](ErrorKind::Incompatible) if a newer version of this library has written it;
     /// [`Engine`](ErrorKind::Engine) if the disk fails; [`Timeout`](ErrorKind::Timeout) if a server does not answer.
     ///
     /// ```
@@ -145,7 +146,8 @@ impl Store {
     /// As [`transaction`](Store::transaction), for async code: the same as a `#[transactional]` function that is an `async fn`.
     ///
     /// The body does not wait for anything itself. Where the engine has to be waited for, the body is ended, and run again once the
-    /// engine has answered; that is the same attempt. It works on any executor, and never blocks its thread. A future that is dropped
+    /// engine has answered; that is the same attempt. It works on any executor, and does not block its thread to wait; records in a folder
+    /// are read in place. A future that is dropped
     /// before its commit was sent leaves no trace; one that is dropped later may have committed.
     ///
     /// ```

@@ -154,7 +154,7 @@ impl Tx {
     /// # Errors
     /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object of this key is borrowed;
     /// [`Incompatible`](crate::ErrorKind::Incompatible) or [`Corrupt`](crate::ErrorKind::Corrupt) if what was there cannot be read,
-    /// and so must not be overwritten (it can be [removed](Tx::remove));
+    /// and so must not be overwritten (it can be [removed](Tx::remove), where it is not the engine that finds it damaged);
     /// [`Encoding`](crate::ErrorKind::Encoding) if a field cannot be stored.
     pub fn insert<T: Persistent>(&self, key: impl KeyFor<T>, object: T) -> Result<()> {
         self.attempt.insert(&key.object_key(), &object)
@@ -163,15 +163,17 @@ impl Tx {
     /// Removes the object; tells whether there was one.
     ///
     /// # Errors
-    /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object is borrowed.
+    /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object is borrowed; those of [`contains`](Tx::contains).
     pub fn remove<T: Persistent>(&self, key: impl KeyFor<T>) -> Result<bool> {
         self.attempt.remove(&key.object_key())
     }
 
-    /// Whether there is an object of type `T` with this key. A change of its fields by others is no conflict.
+    /// Whether there is an object of type `T` with this key. A change of its fields by others is no conflict at the commit; like every
+    /// other change, it ends the attempt where more is read afterwards.
     ///
     /// # Errors
-    /// Those of the engine.
+    /// Those of the engine, such as [`Limit`](crate::ErrorKind::Limit) for a key that is too long; `Conflict` in an attempt that has to be
+    /// run again.
     pub fn contains<T: Persistent>(&self, key: impl KeyFor<T>) -> Result<bool> {
         self.attempt.contains(&key.object_key())
     }

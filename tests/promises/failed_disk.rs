@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
 use metaparticle::{Durability, Error, ErrorKind, Store, TransactionOptions, conformance};
@@ -13,6 +14,8 @@ use crate::{Counter, count, increment};
 struct FailingDisk {
     memory: Box<dyn Engine>,
     broken: Arc<AtomicBool>,
+    /// Whether it says nothing when it is broken, rather than that it is.
+    is_silent: bool,
 }
 
 impl Engine for FailingDisk {
@@ -32,10 +35,11 @@ impl Engine for FailingDisk {
     }
 
     fn durable(&self, _: Stamp) -> Answer<'_, ()> {
-        Answer::Ready(match self.broken.load(Ordering::Relaxed) {
-            true => Err(Error::engine(ErrorKind::Engine, "the disk is broken")),
-            false => Ok(()),
-        })
+        match (self.broken.load(Ordering::Relaxed), self.is_silent) {
+            (false, _) => Answer::Ready(Ok(())),
+            (true, false) => Answer::Ready(Err(Error::engine(ErrorKind::Engine, "the disk is broken"))),
+            (true, true) => Answer::Later(Box::pin(std::future::pending())),
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -45,8 +49,12 @@ impl Engine for FailingDisk {
 
 /// A store with a counter at 1, and what breaks its disk.
 fn store() -> (Store, Arc<AtomicBool>) {
+    store_on(false)
+}
+
+fn store_on(is_silent: bool) -> (Store, Arc<AtomicBool>) {
     let broken = Arc::new(AtomicBool::new(false));
-    let store = Store::with_engine(FailingDisk { memory: conformance::memory_engine(), broken: broken.clone() });
+    let store = Store::with_engine(FailingDisk { memory: conformance::memory_engine(), broken: broken.clone(), is_silent });
     assert_eq!(store.run(|| increment("n")).expect("increments"), 1);
     (store, broken)
 }
@@ -59,6 +67,32 @@ fn a_commit_that_the_disk_did_not_take_is_indeterminate() {
     assert!(error.is_indeterminate() && !error.is_retryable(), "{error:?}");
     assert!(error.to_string().starts_with("`increment` has been committed"), "{error}");
     assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the disk is broken"));
+}
+
+#[test]
+fn a_disk_that_is_late_is_told_apart_for_who_has_written_and_who_has_only_read() {
+    let (store, gone) = store_on(true);
+    gone.store(true, Ordering::Relaxed);
+    let options = || TransactionOptions::new().timeout(Duration::from_millis(200));
+    let written = store.transaction_with(options(), |tx| {
+        tx.get_mut::<Counter>("n")?.n += 1;
+        metaparticle::Ok(())
+    });
+    let written = written.expect_err("it is not on disk");
+    assert!(written.is_indeterminate(), "{written:?}");
+    assert!(written.to_string().contains("the disk did not confirm it before the deadline"), "{written}");
+    let refuse = |tx: &metaparticle::Tx| Err::<u64, _>(Error::engine(ErrorKind::Limit, tx.get::<Counter>("n")?.n.to_string()));
+    let read = |tx: &metaparticle::Tx| metaparticle::Ok(tx.get::<Counter>("n")?.n);
+    for told in [
+        store.transaction_with(options(), read),
+        store.transaction_with(options(), refuse),
+        pollster::block_on(store.transaction_async_with(options(), read)),
+        pollster::block_on(store.transaction_async_with(options(), refuse)),
+    ] {
+        let told = told.expect_err("what was read may be lost");
+        assert_eq!(told.kind(), ErrorKind::Timeout, "{told:?}");
+        assert!(told.to_string().contains("has read what the disk did not confirm"), "{told}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub mod postgres;
 mod standby;
 
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -50,7 +50,9 @@ fn kind(name: &str) -> &'static Kind {
 pub fn is_there(name: &str, test: &str) -> bool {
     let Kind { program, package, .. } = kind(name);
     if name == "etcd" && !cfg!(feature = "etcd") {
-        println!("NOT RUN: {test} on etcd; `cargo test -p metaparticle-tests --features etcd`, which needs `protoc`, runs it");
+        say(&format!(
+            "NOT RUN: {test} on etcd; `cargo test -p metaparticle-tests --features etcd`, which needs `protoc`, runs it"
+        ));
         return false;
     }
     if Path::new(program).exists() {
@@ -58,8 +60,13 @@ pub fn is_there(name: &str, test: &str) -> bool {
     }
     let message = format!("NOT RUN: {test} on {name}; {program} is missing, `apt-get install {package}` brings it");
     assert!(std::env::var_os("CI").is_none(), "{message}");
-    println!("{message}");
+    say(&message);
     false
+}
+
+/// Also where the test passes, whose output is kept back by the harness, unless it goes to the stream itself.
+fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// The server of this engine that all tests of this process share.

@@ -22,7 +22,7 @@ pub(crate) fn run(from: &str, to: &str, yes: bool, out: &mut Output) -> Result<(
             return Err(Failure::usage(format!(
                 "{} has {} objects that the source does not have, and {} with other values: confirm with --yes, which replaces the \
                  latter and leaves the former",
-                open::without_password(to),
+                open::shown(to),
                 found.extra,
                 found.differing
             )));

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
+use metaparticle::Error;
 use metaparticle::inspect::{Inspector, Loader, StoredType};
 use serde_json::json;
 
@@ -54,13 +56,15 @@ fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
 fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>, progress: &Progress) -> Result<(), Failure> {
     let mut types: HashMap<String, StoredType> = HashMap::new();
     let mut bytes = Vec::new();
+    // The first line whose record is not written yet.
+    let mut unwritten = 1;
     for number in 1u64.. {
         bytes.clear();
         let of_line = |message: String| Failure::usage(format!("line {number}: {message}"));
         let read = input.take(LINE_BYTES).read_until(b'\n', &mut bytes);
         let read = read.map_err(|error| Failure::new(Code::Store, format!("line {number} cannot be read: {error}")))?;
         if read == 0 {
-            break;
+            return write(loader, unwritten..=number - 1);
         }
         if read as u64 == LINE_BYTES {
             return Err(of_line("it is too long".to_owned()));
@@ -73,25 +77,28 @@ fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>
         match line::parse(text, &types).map_err(of_line)? {
             Line::Type(name, schemas) => {
                 let stored = StoredType::parse(&name, schemas.as_slice().into()).map_err(|error| of_line(error.to_string()))?;
-                inspector.put_schemas(&name, &schemas)?;
+                inspector.put_schemas(&name, &schemas).map_err(|error| Failure::from(error).at(format!("line {number}")))?;
                 types.insert(name, stored);
             }
             Line::Record(key, record) => {
                 if loader.is_full_for(&key, record.len()) {
-                    write(loader)?;
+                    write(loader, unwritten..=number - 1)?;
+                    unwritten = number;
                 }
                 loader.add(key, record);
             }
         }
     }
-    write(loader)
+    Ok(())
 }
 
-fn write(loader: &mut Loader<'_>) -> Result<(), Failure> {
-    if let Some(key) = loader.write()? {
+/// Writes the records of these lines.
+fn write(loader: &mut Loader<'_>, lines: RangeInclusive<u64>) -> Result<(), Failure> {
+    let of_lines = |error: Error| Failure::from(error).at(format!("lines {} to {}", lines.start(), lines.end()));
+    if let Some(key) = loader.write().map_err(of_lines)? {
         ask::confirm(&format!("The store has other values for some of these objects, such as {key:?}. Replace them?"), false)?;
         loader.replace = true;
-        loader.write()?;
+        loader.write().map_err(of_lines)?;
     }
     Ok(())
 }

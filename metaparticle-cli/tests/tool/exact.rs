@@ -90,7 +90,10 @@ fn a_wrong_line_is_named_and_those_before_it_stay() {
     let (_folder, path) = filled();
     let account = "{\"type\":\"Account\",\"key\":\"new\",\"schema\":0,\"fields\":{\"balance\":1,\"owner\":\"x\"}}";
     let types = done(&["--store", &path, "export", "Account"]).lines().next().expect("a line").to_owned();
+    let owner = "x".repeat(1 << 20);
+    let large = format!("{{\"type\":\"Account\",\"key\":\"a\",\"schema\":0,\"fields\":{{\"balance\":1,\"owner\":\"{owner}\"}}}}");
     for (wrong, message) in [
+        (&*large, "lines 1 to 3: "),
         ("nonsense", "line 3: it is not JSON"),
         ("[]", "line 3: it is not a JSON object"),
         ("{\"type\":\"Other\",\"key\":\"a\"}", "line 3: no line before it has the schemas of Other"),
@@ -121,7 +124,7 @@ fn schemas_that_do_not_agree_are_not_mixed() {
     fs::write(&file, lines).expect("writes");
     let before = records(&path);
     let error = fails(2, &["--store", &path, "import", "--yes", &file]);
-    assert!(error.contains("Account with other schemas"), "{error}");
+    assert!(error.contains("line 1: ") && error.contains("Account with other schemas"), "{error}");
     assert_eq!(records(&path), before);
 }
 

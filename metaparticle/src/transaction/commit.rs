@@ -37,7 +37,7 @@ impl Attempt {
             return Ok(());
         }
         let answer = self.store.engine().durable(stamp);
-        self.waiter().wait(answer).map_err(|error| unconfirmed(self.fixed().name, error))
+        self.waiter().wait(answer)
     }
 
     /// Commits what the body has changed.
@@ -308,28 +308,29 @@ pub(super) fn within_function(name: &str, error: Error) -> Error {
     if error.is_timeout() || error.is_indeterminate() { error.within(format!("`{name}`")) } else { error }
 }
 
-/// The error of a commit that the disk did not confirm in time.
-pub(super) fn unconfirmed(name: &str, error: Error) -> Error {
+/// The error of an attempt that has changed nothing, and has read what the disk did not confirm in time.
+pub(super) fn read_too_early(name: &str, error: Error) -> Error {
     if !error.is_timeout() {
         return error;
     }
-    let message = format!(
-        "`{name}` has been committed, but the disk did not confirm it before the deadline; it is not known whether it survives a \
-         crash"
-    );
-    Error::with_source(ErrorKind::Indeterminate, message, error)
+    let message = format!("`{name}` has read what the disk did not confirm before the deadline; nothing was written");
+    Error::with_source(ErrorKind::Timeout, message, error)
 }
 
-/// The error of a commit whose write failed: it may be on disk all the same, and be found when the store is opened again. So whoever
-/// repeats the transaction then must not be told that nothing was written.
+/// The error of a commit that was not made durable: it may be on disk all the same, and be found when the store is opened again. So
+/// whoever repeats the transaction then must not be told that nothing was written.
 pub(super) fn commit_is_open(name: &str, error: Error) -> Error {
-    if error.is_indeterminate() {
-        return error;
-    }
-    let message = format!(
-        "`{name}` has been committed, but its changes could not be made durable ({error}); it is not known whether they are found \
-         when the store is opened again"
-    );
+    let message = match error.kind() {
+        ErrorKind::Indeterminate => return error,
+        ErrorKind::Timeout => format!(
+            "`{name}` has been committed, but the disk did not confirm it before the deadline; it is not known whether it survives \
+             a crash"
+        ),
+        _ => format!(
+            "`{name}` has been committed, but its changes could not be made durable ({error}); it is not known whether they are \
+             found when the store is opened again"
+        ),
+    };
     Error::with_source(ErrorKind::Indeterminate, message, error)
 }
 

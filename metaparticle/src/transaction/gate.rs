@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::Attempt;
-use super::commit::{Committed, within_function};
+use super::commit::{Committed, read_too_early, within_function};
 use super::conflict::Conflict;
 use super::group::{Failed, Gate, Group, Joined, Outcome};
 use crate::engine::{Differs, RecordKey, Reply, Request, Stamp, Write};
@@ -159,7 +159,7 @@ impl Attempt {
         }
         let stamp = self.state.borrow().durable_at;
         if wait && !planted(Bug::ForgetOutputGate) {
-            self.wait_durable(stamp)?;
+            self.wait_durable(stamp).map_err(|error| read_too_early(self.fixed().name, error))?;
         }
         Ok(Committed::Done)
     }

@@ -6,9 +6,9 @@ use crate::durability::Durability;
 
 /// How often, how fast and how long a store tries again after a conflict.
 ///
-/// Between two attempts, a transaction waits a random time between zero and a bound that doubles with each attempt ("full
-/// jitter", after Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), and queues for the objects
-/// that it had a conflict on.
+/// Before each attempt but the first, a transaction queues for the objects that it had a conflict on; from the third on, it also waits
+/// a random time between zero and a bound that doubles with each attempt ("full jitter", after Marc Brooker, "Exponential Backoff And
+/// Jitter", AWS Architecture Blog, 2015).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How many attempts a transaction has at most; no bound but the timeout unless set.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Tx;
 use super::attempt::{Attempt, Doom, Effect, Ended};
-use super::commit::{Committed, REBASES, commit_is_open, unconfirmed, within_function};
+use super::commit::{Committed, REBASES, commit_is_open, read_too_early, within_function};
 use super::conflict::{Fresh, insists};
 use super::fixed::Fixed;
 use super::gate::{Grouped, Origin, Sent};
@@ -222,7 +222,7 @@ impl AsyncAttempt<'_> {
 
     async fn durable(&self, stamp: Stamp) -> Result<()> {
         let durable = within(self.store.clock(), self.left(), wait(self.store.engine().durable(stamp))).await;
-        durable.unwrap_or_else(|| Err(self.fixed.too_late())).map_err(|error| unconfirmed(self.fixed.name, error))
+        durable.unwrap_or_else(|| Err(self.fixed.too_late()))
     }
 
     /// As `Attempt::commit`.
@@ -298,7 +298,7 @@ impl AsyncAttempt<'_> {
             }
         }
         if wait && !planted(Bug::ForgetOutputGate) {
-            self.durable(ended.state.durable_at).await?;
+            self.durable(ended.state.durable_at).await.map_err(|error| read_too_early(self.fixed.name, error))?;
         }
         Ok((ended, Committed::Done))
     }

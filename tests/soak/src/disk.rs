@@ -48,7 +48,7 @@ impl Campaign for Disk {
     }
 
     fn options(&self) -> Vec<String> {
-        vec![format!("--threads {}", self.threads)]
+        vec![format!("--threads {} --first-call {}", self.threads, self.first_call)]
     }
 
     fn run(&self, run: &mut Run) -> Result<()> {

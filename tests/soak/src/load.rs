@@ -46,7 +46,7 @@ pub(crate) struct Load {
 impl Campaign for Load {
     const NAME: &'static str = "load";
     const ENGINES: &'static [Engine] =
-        &[Engine::Etcd, Engine::Fjall, Engine::Memory, Engine::Mysql, Engine::Postgres, Engine::Redis, Engine::Sled];
+        &[Engine::Sled, Engine::Fjall, Engine::Memory, Engine::Postgres, Engine::Redis, Engine::Mysql, Engine::Etcd];
     const ROUNDS: u64 = 30;
     const WRONG: &'static [&'static str] =
         &["stuck", "stalled", "starved", "wrong_sum", "torn", "grown", "too_many_attempts", "leaked", "unexpected", "panicked"];

@@ -39,7 +39,7 @@ pub(crate) struct Once {
 
 impl Campaign for Once {
     const NAME: &'static str = "once";
-    const ENGINES: &'static [Engine] = &[Engine::Etcd, Engine::Mysql, Engine::Postgres, Engine::Redis];
+    const ENGINES: &'static [Engine] = &[Engine::Postgres, Engine::Redis, Engine::Mysql, Engine::Etcd];
     const ROUNDS: u64 = 10;
     const WRONG: &'static [&'static str] = &["doubled", "lost", "untrue", "torn", "unexpected"];
 

@@ -69,7 +69,7 @@ pub(crate) struct Serializable {
 impl Campaign for Serializable {
     const NAME: &'static str = "serializable";
     const ENGINES: &'static [Engine] =
-        &[Engine::Etcd, Engine::Fjall, Engine::Memory, Engine::Mysql, Engine::Postgres, Engine::Redis, Engine::Sled];
+        &[Engine::Sled, Engine::Fjall, Engine::Memory, Engine::Postgres, Engine::Redis, Engine::Mysql, Engine::Etcd];
     const ROUNDS: u64 = 50;
     const WRONG: &'static [&'static str] = &["anomalies", "stuck"];
 

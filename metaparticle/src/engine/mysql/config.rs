@@ -81,6 +81,7 @@ mod tests {
         assert!(!is_encrypted("mariadb://u@127.0.0.1:5/d"));
         assert!(!is_encrypted("mysql://u@[::1]:5/d"));
         assert!(!is_encrypted("mysql://u@db.example/d?sslmode=disable"));
+        assert!(is_encrypted("mysql://u@db.example/d"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a `postgres:` URL says.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -34,7 +35,9 @@ impl Config {
             Host::Tcp(name) => tls::is_local(name),
             _ => true,
         };
-        let mode = mode.unwrap_or_else(|| Encryption::unless_local(server.get_hosts().iter().all(is_local)));
+        // Where there is an address, the driver goes there, whatever the host is called.
+        let stays = server.get_hosts().iter().all(is_local) && server.get_hostaddrs().iter().all(IpAddr::is_loopback);
+        let mode = mode.unwrap_or_else(|| Encryption::unless_local(stays));
         server.ssl_mode(match mode {
             Encryption::Off => SslMode::Disable,
             Encryption::Preferred => SslMode::Prefer,
@@ -68,7 +71,11 @@ mod tests {
     fn only_what_stays_on_this_machine_is_not_encrypted() {
         assert_eq!(mode("postgres://u@localhost/d"), SslMode::Disable);
         assert_eq!(mode("postgres://u@127.0.0.1:5/d"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@localhost/d?hostaddr=127.0.0.1"), SslMode::Disable);
         assert_eq!(mode("postgres://u@db.example/d?sslmode=disable"), SslMode::Disable);
+        for elsewhere in ["db.example/d", "localhost,db.example/d", "localhost/d?hostaddr=192.0.2.1", "/d?hostaddr=192.0.2.1"] {
+            assert_eq!(mode(&format!("postgres://u@{elsewhere}")), SslMode::Require, "{elsewhere}");
+        }
     }
 
     #[test]
