@@ -94,7 +94,12 @@ fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>
 
 /// Writes the records of these lines.
 fn write(loader: &mut Loader<'_>, lines: RangeInclusive<u64>) -> Result<(), Failure> {
-    let of_lines = |error: Error| Failure::from(error).at(format!("lines {} to {}", lines.start(), lines.end()));
+    let of_lines = |error: Error| {
+        Failure::from(error).at(match (*lines.start(), *lines.end()) {
+            (first, last) if first == last => format!("line {first}"),
+            (first, last) => format!("lines {first} to {last}"),
+        })
+    };
     if let Some(key) = loader.write().map_err(of_lines)? {
         ask::confirm(&format!("The store has other values for some of these objects, such as {key:?}. Replace them?"), false)?;
         loader.replace = true;

@@ -93,7 +93,7 @@ fn a_wrong_line_is_named_and_those_before_it_stay() {
     let owner = "x".repeat(1 << 20);
     let large = format!("{{\"type\":\"Account\",\"key\":\"a\",\"schema\":0,\"fields\":{{\"balance\":1,\"owner\":\"{owner}\"}}}}");
     for (wrong, message) in [
-        (&*large, "lines 1 to 3: "),
+        (&*large, "line 3: the record"),
         ("nonsense", "line 3: it is not JSON"),
         ("[]", "line 3: it is not a JSON object"),
         ("{\"type\":\"Other\",\"key\":\"a\"}", "line 3: no line before it has the schemas of Other"),
