@@ -275,6 +275,10 @@ pub trait Engine: Send + Sync + 'static {
     /// What it can take.
     fn limits(&self) -> Limits;
 
+    /// Called at the end of each transaction: drops the objects that it has kept with records and keeps no longer. What they do then is
+    /// code of the user's, and may run transactions.
+    fn let_go(&self) {}
+
     /// What about its settings keeps less than is promised, in sentences; see [`Store::warnings`](crate::Store::warnings).
     fn warnings(&self) -> Vec<String> {
         Vec::new()

@@ -14,27 +14,27 @@ use metaparticle::{Ref, Result, Store, Tx, transactional};
 use crate::later::{Calls, Later};
 use crate::{Counter, count, increment, many_threads};
 
-type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+pub(crate) type Running<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-fn started<T: 'static>(store: &Store, future: impl Future<Output = Result<T>> + Send + 'static) -> Running<T> {
+pub(crate) fn started<T: 'static>(store: &Store, future: impl Future<Output = Result<T>> + Send + 'static) -> Running<T> {
     let mut future: Running<T> = Box::pin(store.scope(future));
     wait(&mut future);
     future
 }
 
 /// Polls until it waits for something that this thread does not bring about.
-fn wait<T>(future: &mut Running<T>) {
+pub(crate) fn wait<T>(future: &mut Running<T>) {
     for _ in 0..50 {
         assert!(poll(future).is_pending(), "it has to wait for a commit that is held");
     }
 }
 
-fn poll<T>(future: &mut Running<T>) -> Poll<Result<T>> {
+pub(crate) fn poll<T>(future: &mut Running<T>) -> Poll<Result<T>> {
     future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }
 
 /// Has the schema written, and holds all commits from then on.
-fn hold(store: &Store, calls: &Calls) {
+pub(crate) fn hold(store: &Store, calls: &Calls) {
     pollster::block_on(store.scope(increment("another"))).expect("increments");
     calls.reset();
     calls.hold_commits();

@@ -22,11 +22,20 @@ pub(crate) struct Calls {
     hold: Mutex<Hold>,
     before_commit: Mutex<Option<Hook>>,
     after_commit: Mutex<Option<Hook>>,
+    when_woken: Mutex<Option<Hook>>,
+    /// What becomes of the next read that is carried out.
+    next_read: Mutex<Option<Held>>,
     before_read: Mutex<Option<(Vec<u8>, Hook)>>,
     /// What is called before a scan, and how many scans come before that one.
     before_scan: Mutex<Option<(u32, Hook)>>,
     before_watch: Mutex<Option<Hook>>,
     watches: AtomicU64,
+}
+
+/// A read that is not answered when it is carried out.
+enum Held {
+    ToBe,
+    Is(Option<Waker>),
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -48,9 +57,15 @@ impl Later {
 
     /// Two stores on the same records, as two processes have them.
     pub(crate) fn two_stores() -> (Store, Store, Arc<Calls>) {
+        let (one, other, calls, _) = Self::with_engine();
+        (one, other, calls)
+    }
+
+    /// And what they are on, for further ones.
+    pub(crate) fn with_engine() -> (Store, Store, Arc<Calls>, Self) {
         let calls = Arc::new(Calls::default());
         let engine = Self { memory: conformance::memory_engine().into(), calls: calls.clone() };
-        (Store::with_engine(engine.clone()), Store::with_engine(engine), calls)
+        (Store::with_engine(engine.clone()), Store::with_engine(engine.clone()), calls, engine)
     }
 
     /// A store whose engine answers only when it is released.
@@ -70,10 +85,18 @@ impl Later {
                     return calls.may_answer(is_commit, context.waker());
                 }
                 context.waker().wake_by_ref();
+                let hook = calls.when_woken.lock().expect("no panic").take_if(|_| is_commit);
+                if let Some(hook) = hook {
+                    hook();
+                }
                 Poll::Pending
             })
             .await;
-            now(answer())
+            let answer = now(answer());
+            if !is_commit {
+                calls.held().await;
+            }
+            answer
         });
         if is_commit { Answer::Committing(later) } else { Answer::Later(later) }
     }
@@ -123,6 +146,43 @@ impl Calls {
     /// Calls `f` when the next commit has been carried out, before that is answered.
     pub(crate) fn after_commit(&self, f: impl FnOnce() + Send + 'static) {
         *self.after_commit.lock().expect("no panic") = Some(Box::new(f));
+    }
+
+    /// Calls `f` when the next commit is polled first, once it has woken whoever polls it.
+    pub(crate) fn when_woken(&self, f: impl FnOnce() + Send + 'static) {
+        *self.when_woken.lock().expect("no panic") = Some(Box::new(f));
+    }
+
+    /// Holds the answer to the next read back once that is carried out.
+    pub(crate) fn hold_next_read(&self) {
+        *self.next_read.lock().expect("no panic") = Some(Held::ToBe);
+    }
+
+    pub(crate) fn holds_a_read(&self) -> bool {
+        matches!(*self.next_read.lock().expect("no panic"), Some(Held::Is(_)))
+    }
+
+    pub(crate) fn give_the_read(&self) {
+        if let Some(Held::Is(Some(waker))) = self.next_read.lock().expect("no panic").take() {
+            waker.wake();
+        }
+    }
+
+    /// Returns at once, unless this is the read that is held.
+    async fn held(&self) {
+        let is_it = matches!(*self.next_read.lock().expect("no panic"), Some(Held::ToBe));
+        if !is_it {
+            return;
+        }
+        *self.next_read.lock().expect("no panic") = Some(Held::Is(None));
+        poll_fn(|context| match &mut *self.next_read.lock().expect("no panic") {
+            Some(Held::Is(waker)) => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Calls `f` before a record whose key contains `key` is read.
@@ -216,7 +276,9 @@ impl Engine for Later {
         self.memory.durable(stamp)
     }
     fn limits(&self) -> Limits {
-        self.memory.limits()
+        let mut limits = self.memory.limits();
+        limits.record_bytes = 1 << 16;
+        limits
     }
 }
 

@@ -4,6 +4,7 @@ mod dropped;
 mod first_use;
 mod group;
 mod later;
+mod left;
 mod waiting;
 
 use std::future::Future;

@@ -14,6 +14,12 @@ metaparticle_tests::on_every_server! {
     it_works_on_a_thread_of_an_executor
     a_server_that_is_away_is_an_error_that_names_it
     a_url_is_shown_without_its_password
+    a_timeout_may_be_for_ever
+}
+
+fn a_timeout_may_be_for_ever(engine: &str) {
+    let store = Store::builder(server(engine).new_url()).timeout(Duration::MAX).open().expect("a store opens");
+    assert_eq!(store.run(|| increment("n")).expect("increments"), 1);
 }
 
 fn two_stores_on_one_server_see_each_other(engine: &str) {

@@ -1,8 +1,9 @@
 //! A transaction happens once or not at all, and a rolled-back attempt leaves no trace.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use metaparticle::{ErrorKind, Result, Tx, transactional};
+use metaparticle::{ErrorKind, Result, Store, Tx, transactional};
 use metaparticle_tests::{TestStore, on_every_engine};
 
 use crate::{Account, Counter, count, increment, transfer};
@@ -25,6 +26,29 @@ on_every_engine! {
     an_absent_object_is_an_error_that_names_it
     an_object_that_may_be_absent_is_changed_if_it_is_there
     the_error_of_the_caller_is_kept
+    the_destructor_of_a_thread_local_can_run_a_transaction
+}
+
+fn the_destructor_of_a_thread_local_can_run_a_transaction(engine: &str) {
+    struct Last(Store);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let add = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n += 1);
+            self.0.transaction(add).expect("adds");
+        }
+    }
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let store = TestStore::new(engine);
+    let of_thread = Store::clone(&store);
+    let thread = std::thread::spawn(move || {
+        // First, so that it goes last.
+        LAST.with_borrow_mut(|last| *last = Some(Last(of_thread.clone())));
+        of_thread.run(|| increment("n")).expect("increments");
+    });
+    thread.join().expect("no panic");
+    assert_eq!(store.run(|| count("n")).expect("counts"), 2);
 }
 
 fn an_error_rolls_back(engine: &str) {

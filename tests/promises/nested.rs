@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use metaparticle::{Error, ErrorKind, Ref, Result, Tx, transactional};
+use metaparticle::{Error, ErrorKind, Ref, Result, Store, Tx, transactional};
 use metaparticle_tests::{TestStore, on_every_engine};
 
 use crate::{Account, Counter, count, increment};
@@ -17,6 +17,7 @@ on_every_engine! {
     a_nested_conflict_runs_the_whole_transaction_again
     a_nested_read_only_function_cannot_change_anything
     a_nested_read_only_function_sees_what_was_changed_before
+    what_a_nested_function_leaves_may_run_transactions_as_it_goes
     half_a_change_of_a_nested_function_is_not_forgotten
     half_a_change_of_the_outer_function_is_not_forgotten
 }
@@ -28,6 +29,36 @@ fn increment_and_fail(counter: &mut Counter, tx: &Tx) -> Result<()> {
     tx.insert("made", Counter { n: 1 })?;
     tx.remove::<Counter>("kept")?;
     tx.get::<Account>("nobody").map(drop)
+}
+
+/// Runs a transaction as it goes.
+struct Increments(Store);
+
+impl Drop for Increments {
+    fn drop(&mut self) {
+        self.0.run(|| increment("inner")).expect("increments");
+    }
+}
+
+fn what_a_nested_function_leaves_may_run_transactions_as_it_goes(engine: &str) {
+    let store = TestStore::new(engine);
+    let fails = |panics: bool| {
+        store.transaction(|tx| -> Result<()> {
+            let increments = Increments(store.clone());
+            tx.after_commit(move || drop(increments));
+            assert!(!panics, "as it should");
+            tx.get::<Account>("nobody").map(drop)
+        })
+    };
+    let outer = store.transaction(|tx| {
+        assert!(fails(false).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| fails(true))).is_err());
+        tx.get_mut::<Counter>("n")?.n += 1;
+        metaparticle::Ok(())
+    });
+    outer.expect("only the nested functions have failed");
+    let _entered = store.enter();
+    assert_eq!(counts(), [1, 2, 0, 0]);
 }
 
 fn counts() -> [u64; 4] {

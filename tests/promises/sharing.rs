@@ -3,8 +3,10 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
-use metaparticle::{ErrorKind, Ref, Result, Store, Tx, persistent, transactional};
+use metaparticle::{Durability, ErrorKind, Ref, Result, Store, TransactionOptions, Tx, persistent, transactional};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Account;
@@ -292,4 +294,58 @@ fn what_a_reader_changes_behind_a_shared_reference_is_not_stored() {
     write(3).expect("writes");
     let read: Result<u64> = store.transaction(|tx| Ok(tx.get_mut::<Atomic>("a")?.hits.load(Ordering::SeqCst)));
     assert_eq!(read.expect("reads"), 0);
+}
+
+/// Runs a transaction as it goes, once there is a store for that.
+#[derive(Default, Serialize, Deserialize)]
+struct Busy(u64);
+
+static OF_BUSY: OnceLock<Store> = OnceLock::new();
+static WENT: AtomicU64 = AtomicU64::new(0);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Some(store) = OF_BUSY.get() else { return };
+        let eventual = TransactionOptions::new().durability(Durability::Eventual);
+        store.transaction_with(eventual, |tx| tx.insert("went", Account { balance: 1 })).expect("inserts");
+        WENT.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[persistent(default)]
+struct Kept {
+    busy: Busy,
+    text: String,
+}
+
+#[test]
+fn an_object_may_run_a_transaction_when_it_is_kept_no_longer() {
+    const OBJECTS: u64 = 300;
+    let folder = metaparticle_tests::folder();
+    let open = || {
+        let path = folder.path().join("store").display().to_string();
+        Store::builder(path).cache_bytes(64 << 10).open().expect("opens")
+    };
+    let store = open();
+    for n in 0..OBJECTS {
+        let object = || Kept { busy: Busy(n), text: "x".repeat(1000) };
+        let insert = |tx: &Tx| tx.insert(n.to_string(), object());
+        store.transaction(insert).expect("inserts");
+    }
+    drop(store);
+    // From now on, they are in the library, and a few of them at hand.
+    let store = open();
+    OF_BUSY.set(store.clone()).expect("there was none");
+    let (ended, end) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..3 {
+            for n in 0..OBJECTS {
+                store.transaction(|tx| tx.get::<Kept>(n.to_string()).map(drop)).expect("reads");
+            }
+        }
+        ended.send(()).expect("somebody waits");
+    });
+    end.recv_timeout(Duration::from_secs(300)).expect("nobody waits for a lock of their own");
+    thread.join().expect("no panic");
+    assert!(WENT.load(Ordering::SeqCst) > OBJECTS, "hardly any object has gone");
 }

@@ -86,6 +86,10 @@ impl RecordBytes {
         self.0.object.lock().as_ref().map(|kept| kept.object.clone())
     }
 
+    pub(crate) fn has_object(&self) -> bool {
+        self.0.object.lock().is_some()
+    }
+
     /// Keeps the object that they were decoded to, to be read.
     pub(crate) fn keep(&self, object: AnyObject) {
         self.put(Kept { object, is_whole: false });

@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use self::cache::RecordCache;
+use self::cache::{Gone, RecordCache};
 use self::follower::Pending;
 #[cfg(any(feature = "sled", feature = "fjall"))]
 use self::journal::Journal;
@@ -73,6 +73,7 @@ struct Shared {
     queue: Padded<CommitQueue>,
     limits: Limits,
     watchers: Watchers,
+    gone: Gone,
 }
 
 impl Embedded {
@@ -131,8 +132,11 @@ impl Drop for Embedded {
 impl Shared {
     fn new(map: Option<Arc<dyn OrderedMap>>, last: u64, cache_bytes: u64, flush_interval: Duration) -> Self {
         let limits = map.as_ref().map_or(Limits::NONE, |map| map.limits());
+        let cache = RecordCache::new(cache_bytes);
+        let gone = cache.gone().clone();
         Self {
-            table: Padded(RwLock::new(Table::new(map, RecordCache::new(cache_bytes), last))),
+            gone,
+            table: Padded(RwLock::new(Table::new(map, cache, last))),
             queue: Padded(CommitQueue::new(last, flush_interval)),
             limits,
             watchers: Watchers::new(),
@@ -270,5 +274,9 @@ impl Engine for Embedded {
 
     fn limits(&self) -> Limits {
         self.shared.limits
+    }
+
+    fn let_go(&self) {
+        self.shared.gone.let_go();
     }
 }

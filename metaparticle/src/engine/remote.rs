@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one try may take: what takes longer counts as lost, and is tried again on another connection.
 pub(crate) const TRY: Duration = Duration::from_secs(5);
 
+/// Longer than anybody waits.
+const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// How long commit ids are kept, at the least: longer than anything sent within [`PATIENCE`] can be on its way.
 pub(crate) const IDS_KEPT: Duration = Duration::from_secs(3600);
 
@@ -53,7 +56,9 @@ impl<S: Server> Remote<S> {
     where
         F: Future<Output = Result<S, Failure>> + Send,
     {
-        let deadline = Instant::now() + patience;
+        // Who would wait for ever waits for as long as the clock can tell.
+        let now = Instant::now();
+        let deadline = now.checked_add(patience).unwrap_or(now + LONG);
         let server = spawn(async move {
             let server = settle::until_there(connect, deadline).await?;
             tidy(&server).await;

@@ -48,7 +48,8 @@ pub fn open(url: impl AsRef<str>) -> Result<Store> {
 
 /// The store that transactional functions on this thread work on now.
 pub(crate) fn current() -> Result<Rc<Store>> {
-    if let Some(store) = ENTERED.with_borrow(|entered| entered.last().map(|(_, store)| store.clone())) {
+    // In the destructor of another thread local, none is entered any more.
+    if let Ok(Some(store)) = ENTERED.try_with(|entered| entered.borrow().last().map(|(_, store)| store.clone())) {
         return Ok(store);
     }
     DEFAULT.read().clone().map(Rc::new).ok_or_else(|| {

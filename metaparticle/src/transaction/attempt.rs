@@ -423,7 +423,7 @@ impl Attempt {
 
     fn queue_for(&self, keys: HotList) {
         if !keys.is_empty() {
-            self.state.borrow_mut().turn = self.store.hot_keys().acquire(keys, false, self.fixed.courtesy());
+            self.state.borrow_mut().turn = self.store.hot_keys().acquire(keys, false, self.fixed.patience(self.store.clock()));
         }
     }
 

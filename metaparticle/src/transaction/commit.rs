@@ -42,12 +42,17 @@ impl Attempt {
 
     /// Commits what the body has changed.
     pub(super) fn commit(&self) -> Result<Committed> {
+        let since = self.store.groups().moment();
         for round in 0..=REBASES {
-            let Some(write) = self.prepare(round)? else { return self.finish_reading(self.waits_for_disk()) };
+            let write = match self.prepare(round) {
+                Ok(Some(write)) => write,
+                Ok(None) => return self.finish_reading(self.waits_for_disk()),
+                Err(error) => return self.fail(error),
+            };
             let (reply, origin) = match self.send(&write)? {
                 Sent::Reply(reply) => (reply, Origin::Engine),
                 Sent::Behind(reply) => (reply, Origin::Ahead),
-                Sent::Joined(group) => match self.finish_with(&group)? {
+                Sent::Joined(group) => match self.finish_with(&group, since)? {
                     Grouped::Done => return Ok(Committed::Done),
                     Grouped::Differs(reply) => (reply, Origin::Group),
                     Grouped::Conflict(conflict) => return Ok(Committed::Conflict(conflict)),
@@ -59,11 +64,24 @@ impl Attempt {
                 self.state.borrow_mut().room_for_writes = write;
                 return self.finish_writing(reply.durable_at);
             }
-            if let Some(conflict) = self.rebase_or_conflict(&reply, origin, round)? {
-                return Ok(Committed::Conflict(conflict));
+            match self.rebase_or_conflict(&reply, origin, round) {
+                Ok(Some(conflict)) => return Ok(Committed::Conflict(conflict)),
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
             }
         }
         Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
+    }
+
+    /// An error before anything was sent, which is held back: it may tell of what was read.
+    fn fail(&self, error: Error) -> Result<Committed> {
+        if error.is_timeout() {
+            return Err(error);
+        }
+        match self.finish_reading(true)? {
+            Committed::Done => Err(error),
+            conflict => Ok(conflict),
+        }
     }
 
     /// What is to be written. `None`: nothing. Then what was read was current together when the last of it was read, and that is
@@ -113,7 +131,9 @@ impl Attempt {
             let state = self.state.borrow();
             let request = Request { compare: &state.seen, read: &[], write, id, durability: self.fixed().durability };
             let answer = self.store.engine().execute(request);
-            if matches!(answer, Answer::Ready(_)) || state.gate.is_none() && !is_of_one_object(&state.seen, write) {
+            // Not where a commit is only not begun yet: an engine in a folder waits for room.
+            let is_grouped = matches!(answer, Answer::Committing(_)) && is_of_one_object(&state.seen, write);
+            if matches!(answer, Answer::Ready(_)) || state.gate.is_none() && !is_grouped {
                 let reply = self.waiter().wait(answer).map_err(|error| within_function(self.fixed().name, error))?;
                 return Ok(Sent::Reply(reply));
             }

@@ -110,16 +110,16 @@ impl Attempt {
         })
     }
 
-    /// Waits for the group that the attempt is committed with.
-    pub(super) fn finish_with(&self, group: &Arc<Group>) -> Result<Grouped> {
+    /// Waits for the group that the attempt is committed with. `since`: when its commit began.
+    pub(super) fn finish_with(&self, group: &Arc<Group>, since: u64) -> Result<Grouped> {
         // Whoever waits for its turn goes on with what this one has left.
         self.state.borrow_mut().turn = None;
         let outcome = self.waiter().wait_for(group.outcome());
-        self.grouped(group, outcome)
+        self.grouped(group, since, outcome)
     }
 
     /// What the group's outcome means for one of its members; `None`: it did not come in time.
-    pub(super) fn grouped(&self, group: &Arc<Group>, outcome: Option<Outcome>) -> Result<Grouped> {
+    pub(super) fn grouped(&self, group: &Arc<Group>, since: u64, outcome: Option<Outcome>) -> Result<Grouped> {
         let outcome = outcome.unwrap_or_else(|| match group.has_failed() {
             true => Err(Failed::NotSent),
             false => Err(Failed::Error(unconfirmed_commit())),
@@ -130,11 +130,12 @@ impl Attempt {
                 self.store.counters().committed();
                 Ok(Grouped::Done)
             }
-            Err(Failed::Conflict(fresh)) => {
+            // What was asked earlier may be older than this transaction, and nobody would notice if it writes nothing then.
+            Err(Failed::Conflict(fresh, asked)) if asked > since => {
                 let differs = Differs { records: vec![(group.key().clone(), fresh)], ..Differs::default() };
                 Ok(Grouped::Differs(reply(differs)))
             }
-            Err(Failed::NotSent) => Ok(Grouped::Conflict(self.conflict(&group.differs()).of_group(None))),
+            Err(Failed::Conflict(..) | Failed::NotSent) => Ok(Grouped::Conflict(self.conflict(&group.differs()).of_group(None))),
             Err(Failed::Error(error)) => Err(within_function(self.fixed().name, error)),
         }
     }
@@ -152,6 +153,7 @@ impl Attempt {
                 let (state, waiter) = (self.state.borrow(), self.waiter());
                 let compared = waiter.wait(self.store.engine().execute(Request { compare: &state.seen, ..waiter.request() }))?;
                 if !compared.differs.is_empty() {
+                    self.store.groups().forget(&gate.group);
                     let fresh = compared.differs.records.first().cloned();
                     return Ok(Committed::Conflict(self.conflict(&compared.differs).of_group(fresh)));
                 }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Wake, Waker};
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
@@ -39,6 +40,8 @@ pub(crate) struct Groups {
     full: AtomicU64,
     /// How many there are, so that nobody looks for groups when there are none.
     count: AtomicU64,
+    /// How often a group that had lost has asked what its object is instead.
+    asked: AtomicU64,
 }
 
 struct Newest {
@@ -52,11 +55,13 @@ struct Newest {
 pub(crate) struct Group {
     key: RecordKey,
     content: Arc<Mutex<Content>>,
-    outcome: Shared<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    outcome: SharedOutcome,
     has_failed: Arc<AtomicBool>,
     /// Whether the group before has failed, which means that this one will.
     is_doomed: Arc<AtomicBool>,
 }
+
+type SharedOutcome = Shared<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
 struct Content {
     /// What the object will be. Its version is the commit's id, which on most engines it will have.
@@ -69,6 +74,8 @@ struct Content {
     /// How often one of its members has lost against other processes.
     lost: u32,
     is_sent: bool,
+    /// Whether its record was too large to be kept, and is no longer there.
+    is_gone: bool,
 }
 
 /// What has become of a group.
@@ -86,8 +93,8 @@ pub(super) struct Left {
 
 #[derive(Clone, Debug)]
 pub(super) enum Failed {
-    /// Nothing was committed: the object is this by now.
-    Conflict(Option<Record>),
+    /// Nothing was committed: the object is this by now, as was asked at this [moment](Groups::moment).
+    Conflict(Option<Record>, u64),
     /// Nothing was sent: what the group before has left is not known.
     NotSent,
     /// The engine's error.
@@ -132,11 +139,11 @@ impl Groups {
             Some(Ok(left)) => left.is_kept && left.pace.is_on(store.clock().now()),
             Some(Err(_)) => false,
         };
-        let (record, was_sent) = {
+        let (record, was_sent, is_gone) = {
             let content = group.content.lock();
-            (content.record.clone(), content.is_sent)
+            (content.record.clone(), content.is_sent, content.is_gone)
         };
-        is_known.then(|| (record, Gate { group, was_sent }))
+        (is_known && !is_gone).then(|| (record, Gate { group, was_sent }))
     }
 
     /// Adds a commit to the group of its object, or begins one. `None`, if it has seen anything else.
@@ -154,7 +161,7 @@ impl Groups {
             if newest.is_failing() {
                 return Some(Joined::Member(newest.clone()));
             }
-            if newest.outcome.peek().is_none() {
+            if newest.outcome.peek().is_none() && !content.is_gone {
                 if content.version() != *version {
                     let differs = Differs { records: vec![(key.clone(), content.record.clone())], ranges: Vec::new() };
                     let gate = Gate { group: newest.clone(), was_sent: content.is_sent };
@@ -170,13 +177,27 @@ impl Groups {
         let is_base = |group: &Arc<Group>| !group.has_failed() && group.content.lock().version() == *version;
         let before = newest.filter(is_base);
         let group = Arc::new(Group::new(store, *version, (write, id, lost), before));
+        let mut gone: Vec<Newest> = Vec::new();
         if groups.len() >= KEPT.0.max(self.full.load(Ordering::Relaxed) as usize) {
-            groups.retain(|_, newest| newest.kept.is_none() && newest.group.strong_count() > 0);
+            let goes = |newest: &Newest| newest.kept.is_some() || newest.group.strong_count() == 0;
+            gone.extend(groups.extract_if(|_, newest| goes(newest)).map(|(_, newest)| newest));
             self.full.store(2 * groups.len() as u64, Ordering::Relaxed);
         }
-        groups.insert(key.clone(), Newest { group: Arc::downgrade(&group), kept: None });
+        gone.extend(groups.insert(key.clone(), Newest { group: Arc::downgrade(&group), kept: None }));
         self.count.store(groups.len() as u64, Ordering::Relaxed);
+        // Without the lock: objects of the user's may go with them.
+        drop(groups);
+        drop(gone);
         Some(Joined::Member(group))
+    }
+
+    /// What is asked from now on is asked at a later moment.
+    pub(super) fn moment(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn next_moment(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     /// Keeps a group that is committed for those who read its object next.
@@ -195,9 +216,25 @@ impl Groups {
         if group.outcome.peek().is_some()
             && groups.get(&group.key).is_some_and(|newest| newest.group.as_ptr() == Arc::as_ptr(group))
         {
-            groups.remove(&group.key);
+            let gone = groups.remove(&group.key);
             self.count.store(groups.len() as u64, Ordering::Relaxed);
+            drop(groups);
+            drop(gone);
         }
+    }
+
+    /// Keeps none of these objects any longer: others have changed one of them since.
+    pub(super) fn forget_all(&self, keys: &[RecordKey]) {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut groups = self.newest.lock();
+        let kept = |key: &&RecordKey| groups.get(*key).is_some_and(|newest| newest.kept.is_some());
+        let found: Vec<&RecordKey> = keys.iter().filter(kept).collect();
+        let gone: Vec<Newest> = found.into_iter().filter_map(|key| groups.remove(key)).collect();
+        self.count.store(groups.len() as u64, Ordering::Relaxed);
+        drop(groups);
+        drop(gone);
     }
 }
 
@@ -209,7 +246,8 @@ pub(super) fn is_of_one_object(seen: &Seen, write: &[Write]) -> bool {
 impl Group {
     fn new(store: &Store, base: Option<Version>, first: (&Write, CommitId, u32), before: Option<Arc<Self>>) -> Self {
         let (write, id, lost) = first;
-        let mut content = Content { record: None, base, write: write.clone(), id, members: 0, lost, is_sent: false };
+        let mut content =
+            Content { record: None, base, write: write.clone(), id, members: 0, lost, is_sent: false, is_gone: false };
         content.take(write, id, lost);
         let content = Arc::new(Mutex::new(content));
         let has_failed = Arc::new(AtomicBool::new(false));
@@ -232,7 +270,10 @@ impl Group {
 
     /// Commits it, or waits for whoever does.
     pub(super) async fn outcome(&self) -> Outcome {
-        self.outcome.clone().await
+        let mut waiting = Waiting(Some(self.outcome.clone()));
+        let outcome = self.outcome.clone().await;
+        waiting.0 = None;
+        outcome
     }
 
     pub(super) fn key(&self) -> &RecordKey {
@@ -248,6 +289,37 @@ impl Group {
     /// For those who have seen what it would have been.
     pub(super) fn differs(&self) -> Differs {
         Differs { records: vec![(self.key.clone(), None)], ranges: Vec::new() }
+    }
+}
+
+/// Whoever waits for an outcome. The others rely on each of them: what has happened while one of them looked wakes those only that had
+/// waited before, and not who came meanwhile. So whoever gives up looks once more, as it would have.
+struct Waiting(Option<SharedOutcome>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // The group has one, and this is one. Where nobody else waits, what was not sent is not sent.
+        let Some(mut outcome) = self.0.take().filter(|outcome| outcome.strong_count() > Some(2)) else { return };
+        let flag = Arc::new(Flag::default());
+        let waker = Waker::from(flag.clone());
+        let mut is_woken =
+            || outcome.poll_unpin(&mut Context::from_waker(&waker)).is_pending() && flag.0.swap(false, Ordering::SeqCst);
+        // Not without end, if the engine's future is one that wakes itself all the time.
+        for _ in 0..1000 {
+            if !is_woken() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -296,10 +368,11 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
     if !reply.differs.is_empty() {
         has_failed.store(true, Ordering::Release);
         store.clock().delay(random::below(wait_of_loser(round))).await;
+        let asked = store.groups().next_moment();
         let keys = [write.key.clone()];
         let request = Request { compare: Seen::NOTHING, read: &keys, write: &[], ..request };
         let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
-        return Err(Failed::Conflict(reply.read.into_iter().next().flatten()));
+        return Err(Failed::Conflict(reply.read.into_iter().next().flatten(), asked));
     }
     wait(store.engine().durable(reply.durable_at)).await.map_err(Failed::Error)?;
     let mut content = content.lock();
@@ -307,6 +380,7 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
     let version = reply.version.filter(|_| content.record.is_some());
     if let (Some(record), false) = (&mut content.record, is_kept) {
         record.bytes = RecordBytes::default();
+        content.is_gone = true;
     }
     Ok(Left { version, pace: pace.won(round, store.clock().now()), is_kept })
 }

@@ -31,8 +31,8 @@ impl<'a> Nested<'a> {
 
 impl Drop for Nested<'_> {
     fn drop(&mut self) {
-        let mut state = self.attempt.state.borrow_mut();
-        let state = &mut *state;
+        let mut borrowed = self.attempt.state.borrow_mut();
+        let state = &mut *borrowed;
         state.nesting -= 1;
         if self.kept || planted(Bug::ForgetUndo) {
             // What was cut short in it, and is kept, is left to its caller.
@@ -41,13 +41,17 @@ impl Drop for Nested<'_> {
             }
             return;
         }
-        for (index, before) in state.undo.drain(self.undo..).rev() {
-            state.slots[index].current = before;
+        let mut undone = state.undo.split_off(self.undo);
+        for (index, before) in undone.iter_mut().rev() {
+            std::mem::swap(&mut state.slots[*index].current, before);
         }
-        state.effects.truncate(self.effects);
+        let effects = state.effects.split_off(self.effects);
         // What the panic cut short is undone now.
         if state.interrupted.as_ref().is_some_and(|interrupted| interrupted.0 >= self.nesting) {
             state.interrupted = None;
         }
+        // Values of the user's, which may run transactions as they go.
+        drop(borrowed);
+        drop((undone, effects));
     }
 }

@@ -2,9 +2,12 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use super::Tx;
 use super::attempt::{Attempt, Doom};
@@ -21,9 +24,12 @@ use crate::random;
 use crate::store::Store;
 use crate::sync::thread_local;
 
+type Attempts = SmallVec<[Rc<Attempt>; 4]>;
+
 thread_local! {
-    /// The attempts that are running on this thread, the innermost last: at most one for each store.
-    static RUNNING: RefCell<Vec<Rc<Attempt>>> = const { RefCell::new(Vec::new()) };
+    /// The attempts that are running on this thread, the innermost last: at most one for each store. Empty when the thread ends, and not
+    /// dropped then, so that the destructor of another thread local may run a transaction.
+    static RUNNING: RefCell<ManuallyDrop<Attempts>> = const { RefCell::new(ManuallyDrop::new(Attempts::new_const())) };
 }
 
 /// Runs `body` as a transaction of `store`, or as part of the one that is running.
@@ -76,6 +82,26 @@ pub(super) enum Next<Out> {
     RunAgain(Conflict),
     /// Its body waits for a condition.
     Wait(Wait),
+}
+
+/// Nothing is held any more, and no attempt is running, so that whatever the engine keeps no longer can go.
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.store.engine().let_go();
+        }
+    }
+}
+
+impl<Out> Next<Out> {
+    /// Whether the caller is told anything of what was read.
+    pub(super) fn tells(&self) -> bool {
+        match self {
+            Self::Return(_) => true,
+            Self::Fail(error) => !error.is_timeout(),
+            Self::RunAgain(_) | Self::Wait(_) => false,
+        }
+    }
 }
 
 impl<'a> Transaction<'a> {
@@ -148,6 +174,7 @@ impl<'a> Transaction<'a> {
             self.last_conflict = Some(conflict);
             return Ok(Duration::ZERO);
         }
+        self.store.groups().forget_all(&conflict.keys);
         self.hot.extend(conflict.keys.iter().cloned());
         self.last_conflict = Some(conflict);
         let calm = self.last_wait.as_ref().map_or(0, |(attempts, _)| attempts - 1);
@@ -194,17 +221,10 @@ impl<'a> Transaction<'a> {
             Err(panic) => return after_panic(&attempt, panic),
         };
         let out = match judge(attempt.doomed(), out) {
-            Ok(out) => out,
-            Err(next) => return next,
+            Ok(out) if out.is_success() => out,
+            Ok(out) => return hold_back(&attempt, Next::Return(out)),
+            Err(next) => return hold_back(&attempt, next),
         };
-        if !out.is_success() {
-            // The error may tell of what was read, so it is held back like any result.
-            return match attempt.finish_reading(true) {
-                Ok(Committed::Done) => Next::Return(out),
-                Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
-                Err(error) => Next::Return(Out::from_error(error)),
-            };
-        }
         match attempt.commit() {
             Ok(Committed::Done) => {
                 let effects = attempt.take_effects();
@@ -239,6 +259,18 @@ fn after_panic<Out>(attempt: &Attempt, panic: Panic) -> Next<Out> {
     }
 }
 
+/// An error may tell of what was read, so it is held back like any result.
+fn hold_back<Out>(attempt: &Attempt, next: Next<Out>) -> Next<Out> {
+    if !next.tells() {
+        return next;
+    }
+    match attempt.finish_reading(true) {
+        Ok(Committed::Done) => next,
+        Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
+        Err(error) => Next::Fail(error),
+    }
+}
+
 /// What comes of what a body has returned, where the attempt cannot be committed; otherwise what it returned.
 pub(super) fn judge<Out: Outcome>(doom: Option<Doom>, out: Out) -> std::result::Result<Out, Next<Out>> {
     match doom {
@@ -262,6 +294,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(RUNNING.with_borrow_mut(Vec::pop));
+        let last = RUNNING.with_borrow_mut(|running| {
+            let last = running.pop();
+            if running.is_empty() {
+                running.shrink_to_fit();
+            }
+            last
+        });
+        drop(last);
     }
 }

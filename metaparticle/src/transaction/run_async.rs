@@ -151,17 +151,10 @@ impl AsyncAttempt<'_> {
             self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
         }
         let out = match judge(doom, out) {
-            Ok(out) => out,
-            Err(next) => return next,
+            Ok(out) if out.is_success() => out,
+            Ok(out) => return self.hold_back(ended, Next::Return(out)).await,
+            Err(next) => return self.hold_back(ended, next).await,
         };
-        if !out.is_success() {
-            // The error may tell of what was read, so it is held back like any result.
-            return match self.finish_reading(ended, true).await {
-                Ok((_, Committed::Done)) => Next::Return(out),
-                Ok((_, Committed::Conflict(conflict))) => Next::RunAgain(conflict),
-                Err(error) => Next::Return(Out::from_error(error)),
-            };
-        }
         match self.commit(ended).await {
             Ok((Committed::Done, effects)) => {
                 effects.into_iter().for_each(|effect| effect());
@@ -184,6 +177,18 @@ impl AsyncAttempt<'_> {
         match ended.log.take_pending() {
             None => Ran::Ended(ended, doom, out),
             Some(call) => Ran::Asks(call, std::mem::take(&mut ended.log), ended.state.turn.take()),
+        }
+    }
+
+    /// As the one of `run`.
+    async fn hold_back<Out>(&self, ended: Ended, next: Next<Out>) -> Next<Out> {
+        if !next.tells() {
+            return next;
+        }
+        match self.finish_reading(ended, true).await {
+            Ok((_, Committed::Done)) => next,
+            Ok((_, Committed::Conflict(conflict))) => Next::RunAgain(conflict),
+            Err(error) => Next::Fail(error),
         }
     }
 
@@ -227,6 +232,7 @@ impl AsyncAttempt<'_> {
 
     /// As `Attempt::commit`.
     async fn commit(&self, mut ended: Ended) -> Result<(Committed, Vec<Effect>)> {
+        let since = self.store.groups().moment();
         let mut round = 0;
         while round <= REBASES {
             let prepared;
@@ -236,10 +242,14 @@ impl AsyncAttempt<'_> {
                 continue;
             }
             let (committed, sent);
-            let Some(write) = prepared? else {
-                let waits = ended.state.waits_for_disk(&self.fixed);
-                (ended, committed) = self.finish_reading(ended, waits).await?;
-                return Ok((committed, ended.into_effects()));
+            let write = match prepared {
+                Ok(Some(write)) => write,
+                Ok(None) => {
+                    let waits = ended.state.waits_for_disk(&self.fixed);
+                    (ended, committed) = self.finish_reading(ended, waits).await?;
+                    return Ok((committed, ended.into_effects()));
+                }
+                Err(error) => return self.fail(ended, error).await,
             };
             (ended, sent) = self.send(ended, &write).await?;
             let (reply, origin) = match sent {
@@ -248,7 +258,7 @@ impl AsyncAttempt<'_> {
                 Sent::Conflict(conflict) => return Ok((Committed::Conflict(conflict), Vec::new())),
                 Sent::Joined(group) => {
                     let grouped;
-                    (ended, grouped) = self.finish_with(&group, ended).await?;
+                    (ended, grouped) = self.finish_with(&group, since, ended).await?;
                     match grouped {
                         Grouped::Done => return Ok((Committed::Done, ended.into_effects())),
                         Grouped::Differs(reply) => (reply, Origin::Group),
@@ -271,12 +281,24 @@ impl AsyncAttempt<'_> {
                 self.perform(&mut ended.log, call).await?;
                 continue;
             }
-            if let Some(conflict) = conflict? {
-                return Ok((Committed::Conflict(conflict), Vec::new()));
+            match conflict {
+                Ok(Some(conflict)) => return Ok((Committed::Conflict(conflict), Vec::new())),
+                Ok(None) => round += 1,
+                Err(error) => return self.fail(ended, error).await,
             }
-            round += 1;
         }
         Err(Error::new(ErrorKind::Conflict, "a commit was rebased too often"))
+    }
+
+    /// As `Attempt::fail`.
+    async fn fail(&self, ended: Ended, error: Error) -> Result<(Committed, Vec<Effect>)> {
+        if error.is_timeout() {
+            return Err(error);
+        }
+        match self.finish_reading(ended, true).await? {
+            (_, Committed::Done) => Err(error),
+            (_, conflict) => Ok((conflict, Vec::new())),
+        }
     }
 
     /// As `Attempt::finish_reading`.
@@ -289,6 +311,7 @@ impl AsyncAttempt<'_> {
             if conflict.is_none() && gate.was_sent {
                 let compared = self.ask(&mut ended, &[], CommitId(0)).await?;
                 if !compared.differs.is_empty() {
+                    self.store.groups().forget(&gate.group);
                     let fresh = compared.differs.records.first().cloned();
                     (ended, conflict) = on_attempt(ended, |attempt| Some(attempt.conflict(&compared.differs).of_group(fresh)));
                 }
@@ -304,10 +327,10 @@ impl AsyncAttempt<'_> {
     }
 
     /// As `Attempt::finish_with`.
-    async fn finish_with(&self, group: &Arc<Group>, mut ended: Ended) -> Result<(Ended, Grouped)> {
+    async fn finish_with(&self, group: &Arc<Group>, since: u64, mut ended: Ended) -> Result<(Ended, Grouped)> {
         ended.state.turn = None;
         let outcome = within(self.store.clock(), self.left(), group.outcome()).await;
-        let (ended, grouped) = on_attempt(ended, |attempt| attempt.grouped(group, outcome));
+        let (ended, grouped) = on_attempt(ended, |attempt| attempt.grouped(group, since, outcome));
         Ok((ended, grouped?))
     }
 
@@ -315,16 +338,19 @@ impl AsyncAttempt<'_> {
     async fn send(&self, mut ended: Ended, write: &[Write]) -> Result<(Ended, Sent)> {
         let id = CommitId(random::id());
         if is_of_one_object(&ended.state.seen, write) {
-            let at_once = match self.store.engine().execute(self.request(&ended.state.seen, write, id)) {
-                Answer::Ready(reply) => Some(reply?),
-                Answer::Later(_) | Answer::Committing(_) => None,
+            let (at_once, is_grouped) = match self.store.engine().execute(self.request(&ended.state.seen, write, id)) {
+                Answer::Ready(reply) => (Some(reply?), false),
+                Answer::Later(_) => (None, false),
+                Answer::Committing(_) => (None, true),
             };
             if let Some(reply) = at_once {
                 return Ok((ended, Sent::Reply(reply)));
             }
-            let (ended, sent) = on_attempt(ended, |attempt| attempt.join_group(write));
-            let sent = sent.ok_or_else(|| Error::new(ErrorKind::Engine, "a commit of one object has no group"))?;
-            return Ok((ended, sent));
+            if is_grouped {
+                let (ended, sent) = on_attempt(ended, |attempt| attempt.join_group(write));
+                let sent = sent.ok_or_else(|| Error::new(ErrorKind::Engine, "a commit of one object has no group"))?;
+                return Ok((ended, sent));
+            }
         }
         let conflict;
         (ended, conflict) = self.settle_gate(ended).await?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::Tx;
-use super::attempt::{Attempt, Current};
+use super::attempt::{Attempt, Current, Doom};
 use super::keys::Keys as KeysToLoad;
 use crate::engine::{KeyRange, Record, RecordKey, SeenRange};
 use crate::error::Result;
@@ -99,7 +99,8 @@ impl Attempt {
         let page = match self.log() {
             Some(log) => log.scan(engine, range, PAGE, with_objects),
             None => {
-                if let Some(conflict) = self.settle_gate()? {
+                let settled = self.settle_gate().inspect_err(|error| self.doom(Doom::Failed(error.clone())));
+                if let Some(conflict) = settled? {
                     self.check_differs(&conflict.differs())?;
                 }
                 let state = self.state.borrow();

@@ -1,10 +1,16 @@
 //! Records that the map has too, kept at hand up to a number of bytes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use foldhash::fast::RandomState;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::Lifecycle;
+use quick_cache::sync::Cache;
+use smallvec::SmallVec;
 
 use crate::engine::{Record, RecordKey};
 use crate::planted::{Bug, planted};
+use crate::sync::unscheduled::Mutex;
 
 /// What a record costs beside its bytes: its place in the cache, its counters, its key; and what a small object takes in any case.
 const OVERHEAD: usize = 300;
@@ -14,29 +20,77 @@ const DECODED: usize = 3;
 const SMALL_RECORD: u64 = 512;
 
 /// Records by their keys.
-pub(super) struct RecordCache(Option<Cache<RecordKey, Record, Weigh, RandomState>>);
+pub(super) struct RecordCache {
+    cache: Option<Cache<RecordKey, Record, Weigh, RandomState, Collect>>,
+    gone: Gone,
+}
 
 impl RecordCache {
     /// One that keeps about so many bytes; none at all, if there are none.
     pub(super) fn new(bytes: u64) -> Self {
         let cache = |bytes| {
             let estimated = (bytes / SMALL_RECORD) as usize;
-            Cache::with(estimated, bytes, Weigh, RandomState::default(), DefaultLifecycle::default())
+            Cache::with(estimated, bytes, Weigh, RandomState::default(), Collect)
         };
-        Self((bytes > 0).then(|| cache(bytes)))
+        Self { cache: (bytes > 0).then(|| cache(bytes)), gone: Gone::default() }
+    }
+
+    /// What it keeps no longer.
+    pub(super) fn gone(&self) -> &Gone {
+        &self.gone
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<Record> {
-        self.0.as_ref()?.get(key)
+        self.cache.as_ref()?.get(key)
     }
 
     /// Keeps what the map has, in place of what it had.
     pub(super) fn put(&self, key: &RecordKey, record: Option<&Record>) {
-        let Some(cache) = &self.0 else { return };
+        let Some(cache) = &self.cache else { return self.gone.add(record.cloned()) };
+        let mut gone = SmallVec::<[Record; 2]>::new();
         match record {
-            Some(record) => cache.insert(key.clone(), record.clone()),
-            None => drop(cache.remove(key)),
+            Some(record) => {
+                // The cache would drop it with its lock held.
+                gone.extend(cache.peek(key));
+                cache.insert_with_lifecycle(key.clone(), record.clone(), &mut gone);
+            }
+            None => gone.extend(cache.remove(key).map(|(_, record)| record)),
         }
+        self.gone.add(gone);
+    }
+}
+
+/// Records that are kept no longer, until a transaction has ended: what becomes of their objects is code of the user's, which may run
+/// transactions. So it is neither for where a lock is held, nor for the threads that all transactions wait for.
+#[derive(Clone, Default)]
+pub(super) struct Gone(Arc<(AtomicBool, Mutex<Vec<Record>>)>);
+
+impl Gone {
+    pub(super) fn add(&self, records: impl IntoIterator<Item = Record>) {
+        let mut records = records.into_iter().filter(|record| record.bytes.has_object()).peekable();
+        if records.peek().is_some() {
+            self.0.1.lock().extend(records);
+            self.0.0.store(true, Ordering::Release);
+        }
+    }
+
+    /// Lets them go. Only on threads of the user's, and not with anything held.
+    pub(super) fn let_go(&self) {
+        if self.0.0.load(Ordering::Relaxed) && self.0.0.swap(false, Ordering::Acquire) {
+            let gone = std::mem::take(&mut *self.0.1.lock());
+            drop(gone);
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Collect;
+
+impl Lifecycle<RecordKey, Record> for Collect {
+    type RequestState = SmallVec<[Record; 2]>;
+
+    fn on_evict(&self, gone: &mut Self::RequestState, _: RecordKey, record: Record) {
+        gone.push(record);
     }
 }
 

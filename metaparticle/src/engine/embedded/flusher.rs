@@ -49,7 +49,7 @@ fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> 
         shared.queue.took(began.elapsed());
         let last_commit = group.last_commit;
         shared.queue.set_durable(last_commit);
-        follower.add(group, log.bytes() - before);
+        shared.gone.add(follower.add(group, log.bytes() - before));
         if log.bytes() >= FOLLOWED_BYTES {
             let mut released = follower.has_come_to();
             log.release(if planted(Bug::ReleaseTooEarly) { last_commit } else { released })?;

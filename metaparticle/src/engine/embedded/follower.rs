@@ -24,10 +24,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn add(&mut self, group: Group, log_bytes: u64) {
-        self.changes.extend(group.changes);
+    /// Also gives back what it takes the place of.
+    pub(super) fn add(&mut self, group: Group, log_bytes: u64) -> Vec<Record> {
+        let changes = group.changes.into_iter();
+        let replaced = changes.filter_map(|(key, record)| self.changes.insert(key, record).flatten()).collect();
         self.last_commit = group.last_commit;
         self.log_bytes += log_bytes;
+        replaced
     }
 
     pub(super) fn last_commit(&self) -> u64 {
@@ -120,9 +123,9 @@ impl Follower {
         Ok(Self { inner, thread })
     }
 
-    /// Adds what the log has, in so many bytes.
-    pub(super) fn add(&self, group: Group, log_bytes: u64) {
-        self.inner.state.lock().pending.add(group, log_bytes);
+    /// Adds what the log has, in so many bytes. Also gives back what that takes the place of.
+    pub(super) fn add(&self, group: Group, log_bytes: u64) -> Vec<Record> {
+        self.inner.state.lock().pending.add(group, log_bytes)
     }
 
     /// The newest commit that the map has.

@@ -1,0 +1,228 @@
+//! What a group of commits has left when it has ended: not to be taken for more than it is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::poll_fn;
+use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
+use metaparticle::{Clock, ErrorKind, ManualClock, Result, Store, TransactionOptions, Tx, conformance};
+
+use crate::group::{Running, hold, poll, started, wait};
+use crate::later::Later;
+use crate::{Counter, increment};
+
+/// A store whose time stands still, so that what a group has left stays at hand.
+fn stopped(engine: impl Engine) -> (Store, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let given: Arc<dyn Clock> = clock.clone();
+    (Store::builder("an engine").clock(given).open_engine(engine), clock)
+}
+
+fn twice() -> TransactionOptions {
+    TransactionOptions::new().attempts(2)
+}
+
+#[test]
+fn what_a_group_has_left_and_others_have_changed_is_not_read_again() {
+    let (_, other, calls, engine) = Later::with_engine();
+    let (store, clock) = stopped(engine);
+    for both in [false, true] {
+        let key = format!("n{both}");
+        hold(&store, &calls);
+        let mut first = started(&store, increment(key.clone()));
+        // Whoever has won keeps going for some time, which is a multiple of this.
+        clock.advance(Duration::from_secs(1));
+        calls.release_all();
+        assert_eq!(pollster::block_on(&mut first).expect("increments"), 1);
+        assert_eq!(pollster::block_on(other.scope(increment(key.clone()))).expect("increments"), 2);
+        let read = store.transaction_with(twice(), |tx| {
+            let n = tx.get::<Counter>(&*key)?.n;
+            if both {
+                tx.get::<Counter>("another")?;
+            }
+            metaparticle::Ok(n)
+        });
+        assert_eq!(read.expect("the second attempt asks the engine"), 2);
+    }
+}
+
+#[test]
+fn what_a_group_has_lost_to_is_not_taken_for_current_by_who_comes_later() {
+    let (store, other, calls) = Later::two_stores();
+    hold(&store, &calls);
+    let mut first = started(&store, increment("n"));
+    let set = |n| move |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n = n);
+    let (hooks, competitor) = (calls.clone(), other.clone());
+    calls.before_commit(move || {
+        competitor.transaction(set(50)).expect("sets");
+        // The group will be told that it has lost. It asks what the object is, and does not have the answer yet.
+        hooks.hold_next_read();
+    });
+    calls.release_all();
+    while !calls.holds_a_read() {
+        assert!(poll(&mut first).is_pending());
+    }
+    other.transaction(set(70)).expect("sets");
+    // This begins after the other has returned, and writes nothing where there are many.
+    let fill = |tx: &Tx| {
+        let mut counter = tx.get_mut::<Counter>("n")?;
+        if counter.n < 10 {
+            counter.n += 1;
+        }
+        Ok(counter.n)
+    };
+    let mut late: Running<u64> = Box::pin(async move { store.transaction_async(fill).await });
+    wait(&mut late);
+    drop(first);
+    calls.give_the_read();
+    assert_eq!(pollster::block_on(late).expect("fills"), 70, "what it saw was old before it began");
+}
+
+#[test]
+fn an_error_of_the_end_of_an_attempt_is_not_given_out_before_what_it_tells_of() {
+    let (store, other, calls) = Later::two_stores();
+    hold(&store, &calls);
+    let first = started(&store, increment("n"));
+    let large = |tx: &Tx| {
+        let mut counter = tx.get_mut::<Counter>("n")?;
+        if counter.n < 100 {
+            counter.title = "x".repeat(1 << 20);
+        }
+        Ok(counter.n)
+    };
+    let of_store = store.clone();
+    let mut future: Running<u64> = Box::pin(async move { of_store.transaction_async(large).await });
+    wait(&mut future);
+    let of_store = store.clone();
+    let attempted = store.stats().attempts;
+    let thread = std::thread::spawn(move || of_store.transaction(large));
+    while store.stats().attempts == attempted {
+        std::thread::yield_now();
+    }
+    let change = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n = 100);
+    calls.before_commit(move || other.transaction(change).expect("changes"));
+    calls.release_all();
+    for told in [pollster::block_on(future), thread.join().expect("no panic")] {
+        assert!(told.expect("it is not too large any more") >= 100);
+    }
+    assert!(pollster::block_on(first).expect("increments") >= 100);
+    // An error because of what is so is told.
+    let error = store.transaction(|tx| {
+        tx.get_mut::<Counter>("n")?.title = "x".repeat(1 << 20);
+        metaparticle::Ok(())
+    });
+    assert_eq!(error.expect_err("it is too large").kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn a_scan_that_did_not_take_place_ends_the_attempt() {
+    let (store, calls) = Later::store();
+    hold(&store, &calls);
+    let first = started(&store, increment("n"));
+    let options = TransactionOptions::new().timeout(Duration::from_millis(100));
+    let read = store.transaction_with(options, |tx| {
+        let n = tx.get::<Counter>("n")?.n;
+        // The error is swallowed.
+        metaparticle::Ok((n, tx.keys::<Counter>(..).flatten().count()))
+    });
+    assert_eq!(read.expect_err("the commit that it read from is held").kind(), ErrorKind::Timeout);
+    calls.release_all();
+    assert_eq!(pollster::block_on(first).expect("increments"), 1);
+}
+
+#[test]
+fn who_came_while_somebody_looked_who_gives_up_then_is_woken() {
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let (store, calls) = Later::store();
+    pollster::block_on(store.scope(increment("another"))).expect("increments");
+    let second: Arc<Mutex<Option<Running<u64>>>> = Arc::default();
+    let woken: Arc<Woken> = Arc::default();
+    let (begun, of_store, waker) = (second.clone(), store.clone(), Waker::from(woken.clone()));
+    calls.when_woken(move || {
+        let mut future: Running<u64> = Box::pin(of_store.scope(increment("n")));
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        *begun.lock().expect("no panic") = Some(future);
+    });
+    let mut first: Running<u64> = Box::pin(store.scope(increment("n")));
+    while second.lock().expect("no panic").is_none() {
+        assert!(poll(&mut first).is_pending());
+    }
+    woken.0.store(false, Ordering::SeqCst);
+    drop(first);
+    assert!(woken.0.load(Ordering::SeqCst), "nobody would ever look again");
+    let second = second.lock().expect("no panic").take().expect("it has begun");
+    assert_eq!(pollster::block_on(second).expect("increments"), 2);
+}
+
+/// As an engine in a folder that has no room: it answers at once, or once there is some.
+#[derive(Clone)]
+struct Crowded {
+    memory: Arc<dyn Engine>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Engine for Crowded {
+    fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
+        if request.write.is_empty() || !self.is_full.load(Ordering::SeqCst) {
+            return self.memory.execute(request);
+        }
+        Answer::Later(Box::pin(async move {
+            poll_fn(|_| match self.is_full.load(Ordering::SeqCst) {
+                true => std::task::Poll::Pending,
+                false => std::task::Poll::Ready(()),
+            })
+            .await;
+            match self.memory.execute(request) {
+                Answer::Ready(reply) => reply,
+                Answer::Later(_) | Answer::Committing(_) => panic!("memory answers at once"),
+            }
+        }))
+    }
+
+    fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
+        self.memory.scan(compare, range, limit)
+    }
+
+    fn watch<'a>(&'a self, compare: &'a Seen) -> Answer<'a, ()> {
+        self.memory.watch(compare)
+    }
+
+    fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
+        self.memory.durable(stamp)
+    }
+
+    fn limits(&self) -> Limits {
+        self.memory.limits()
+    }
+}
+
+#[test]
+fn a_commit_that_waits_for_room_leaves_nothing_that_is_not_so() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let (store, clock) = stopped(Crowded { memory: conformance::memory_engine().into(), is_full: is_full.clone() });
+    let add = |tx: &Tx| -> Result<u64> {
+        let mut counter = tx.get_mut::<Counter>("n")?;
+        counter.n += 1;
+        Ok(counter.n)
+    };
+    assert_eq!(store.transaction(add).expect("adds"), 1);
+    is_full.store(true, Ordering::SeqCst);
+    let of_store = store.clone();
+    let mut waits: Running<u64> = Box::pin(async move { of_store.transaction_async(add).await });
+    assert!(poll(&mut waits).is_pending(), "there is no room");
+    clock.advance(Duration::from_secs(1));
+    is_full.store(false, Ordering::SeqCst);
+    assert_eq!(pollster::block_on(waits).expect("adds"), 2);
+    for n in 3..=10 {
+        assert_eq!(store.transaction_with(twice(), add).expect("nobody else is there"), n);
+    }
+    assert_eq!(store.stats().reruns, 0);
+}
