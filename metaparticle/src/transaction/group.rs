@@ -313,9 +313,9 @@ impl Drop for Waiting {
     }
 }
 
-/// Whether it was woken.
+/// Whether it was woken. Not shuttle's: it is set while a lock is held that shuttle does not know.
 #[derive(Default)]
-struct Flag(AtomicBool);
+struct Flag(std::sync::atomic::AtomicBool);
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
