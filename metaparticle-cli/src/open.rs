@@ -17,7 +17,7 @@ fn given(url: Option<&str>) -> Result<&str, Failure> {
 pub(crate) fn existing(url: Option<&str>) -> Result<Inspector, Failure> {
     let url = given(url)?;
     if !inspect::exists(url) {
-        return Err(Failure::not_found(format!("there is no store at {}", shown(url))));
+        return Err(Failure::not_found(format!("there is no store at {}", inspect::shown(url))));
     }
     open(url)
 }
@@ -30,9 +30,4 @@ pub(crate) fn or_new(url: Option<&str>) -> Result<Inspector, Failure> {
 fn open(url: &str) -> Result<Inspector, Failure> {
     let store = Store::builder(url).durability(Durability::Eventual).cache_bytes(CACHE_BYTES).open()?;
     Ok(Inspector::new(&store))
-}
-
-/// The URL as it may be shown.
-pub(crate) fn shown(url: &str) -> String {
-    inspect::shown(url)
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 
 use metaparticle::engine::{Record, RecordKey};
-use metaparticle::inspect::{Inspector, Place, StoredType, place};
+use metaparticle::inspect::{Inspector, Place, StoredType, place, shown};
 use serde_json::json;
 
 use crate::failure::{Code, Failure};
@@ -22,7 +22,7 @@ pub(crate) fn run(from: &str, to: &str, yes: bool, out: &mut Output) -> Result<(
             return Err(Failure::usage(format!(
                 "{} has {} objects that the source does not have, and {} with other values: confirm with --yes, which replaces the \
                  latter and leaves the former",
-                open::shown(to),
+                shown(to),
                 found.extra,
                 found.differing
             )));

@@ -58,7 +58,9 @@ fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>
     let mut bytes = Vec::new();
     // The first line whose record is not written yet.
     let mut unwritten = 1;
-    for number in 1u64.. {
+    let mut number = 0;
+    loop {
+        number += 1;
         bytes.clear();
         let of_line = |message: String| Failure::usage(format!("line {number}: {message}"));
         let read = input.take(LINE_BYTES).read_until(b'\n', &mut bytes);
@@ -89,7 +91,6 @@ fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>
             }
         }
     }
-    Ok(())
 }
 
 /// Writes the records of these lines.
