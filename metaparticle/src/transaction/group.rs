@@ -212,27 +212,28 @@ impl Groups {
 
     /// Keeps a group no longer.
     pub(super) fn forget(&self, group: &Arc<Group>) {
-        let mut groups = self.newest.lock();
-        if group.outcome.peek().is_some()
-            && groups.get(&group.key).is_some_and(|newest| newest.group.as_ptr() == Arc::as_ptr(group))
-        {
-            let gone = groups.remove(&group.key);
-            self.count.store(groups.len() as u64, Ordering::Relaxed);
-            drop(groups);
-            drop(gone);
+        if group.outcome.peek().is_some() {
+            self.remove(std::slice::from_ref(&group.key), |newest| newest.group.as_ptr() == Arc::as_ptr(group));
         }
     }
 
     /// Keeps none of these objects any longer: others have changed one of them since.
     pub(super) fn forget_all(&self, keys: &[RecordKey]) {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return;
+        if self.count.load(Ordering::Relaxed) > 0 {
+            self.remove(keys, |newest| newest.kept.is_some());
         }
+    }
+
+    fn remove(&self, keys: &[RecordKey], goes: impl Fn(&Newest) -> bool) {
+        let mut gone = Vec::new();
         let mut groups = self.newest.lock();
-        let kept = |key: &&RecordKey| groups.get(*key).is_some_and(|newest| newest.kept.is_some());
-        let found: Vec<&RecordKey> = keys.iter().filter(kept).collect();
-        let gone: Vec<Newest> = found.into_iter().filter_map(|key| groups.remove(key)).collect();
+        for key in keys {
+            if groups.get(key).is_some_and(&goes) {
+                gone.extend(groups.remove(key));
+            }
+        }
         self.count.store(groups.len() as u64, Ordering::Relaxed);
+        // Without the lock: objects of the user's may go with them.
         drop(groups);
         drop(gone);
     }
