@@ -1,17 +1,20 @@
 //! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
 
+mod unreadable;
+
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::{BitOr, BitOrAssign};
+use std::ops::{BitAnd, BitOr, BitOrAssign};
 
 use bincode::config;
 use bincode::error::DecodeError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
+use self::unreadable::{Unreadable, variants};
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::held::{held_bytes, is_plain};
@@ -44,8 +47,20 @@ impl FieldSet {
         self.0 & Self::of(index).0 != 0
     }
 
+    /// Whether others share the place of the field with this index.
+    pub(crate) fn is_shared(index: usize) -> bool {
+        index >= 127
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl BitAnd for FieldSet {
+    type Output = Self;
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 
@@ -195,8 +210,8 @@ impl FieldWriter {
             check(bytes).map_err(|error| {
                 let message = format!(
                     "the field `{name}` cannot be stored, because its bytes could not be read back: types that need a \
-                     self-describing format, such as `serde_json::Value` and serde's `untagged`, `flatten` and \
-                     `skip_serializing_if`, need `#[persistent(with = module)]`"
+                     self-describing format, such as `serde_json::Value` and serde's `untagged`, `flatten`, \
+                     `skip_serializing_if` and `skip` of variants, need `#[persistent(with = module)]`"
                 );
                 Error::with_source(ErrorKind::Encoding, message, error)
             })?;
@@ -263,7 +278,15 @@ pub trait Storable: Sized {
 impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
     fn store(&self, out: &mut FieldWriter) -> Result<()> {
         out.hold(self);
-        out.put(self, |bytes| decode::<T>(bytes).map(drop))
+        out.put(self, |bytes| {
+            let read = decode::<T>(bytes)?;
+            if is_plain::<T>() {
+                return Ok(());
+            }
+            let cannot = |unreadable: Unreadable| DecodeError::OtherString(unreadable.to_string());
+            let is_same = variants(self).map_err(cannot)? == variants(&read).map_err(cannot)?;
+            if is_same { Ok(()) } else { Err(cannot(Unreadable::another_variant())) }
+        })
     }
 
     fn load(fields: &mut FieldReader<'_>, index: usize) -> Result<Self> {
@@ -346,10 +369,13 @@ pub fn earlier_struct<Old: Persistent, New>(
     })
 }
 
-/// Writes the next field with a `with` module.
-pub fn store_with<S: Serialize>(value: &S, out: &mut FieldWriter) -> Result<()> {
+/// Writes the next field with a `with` module, which reads it as `D`.
+pub fn store_with<S: Serialize, D: DeserializeOwned + 'static>(value: &S, out: &mut FieldWriter) -> Result<()> {
     out.leave_out();
-    out.put(value, |_| Ok(()))
+    out.put(value, |bytes| {
+        variants(value).map_err(|unreadable| DecodeError::OtherString(unreadable.to_string()))?;
+        decode::<D>(bytes).map(drop)
+    })
 }
 
 /// Reads a field with a `with` module.
@@ -380,17 +406,17 @@ pub(crate) enum Source<'a> {
 pub struct FieldReader<'a> {
     fields: &'static [Field],
     source: Source<'a>,
-    is_plain: Cell<bool>,
+    not_plain: Cell<FieldSet>,
 }
 
 impl<'a> FieldReader<'a> {
     pub(crate) fn new(fields: &'static [Field], source: Source<'a>) -> Self {
-        Self { fields, source, is_plain: Cell::new(true) }
+        Self { fields, source, not_plain: Cell::new(FieldSet::NONE) }
     }
 
-    /// Whether all that was read are plain values.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.is_plain.get()
+    /// Those that were read and are not of plain types.
+    pub(crate) fn not_plain(&self) -> FieldSet {
+        self.not_plain.get()
     }
 
     /// The field's bytes, as the program's type writes them.
@@ -428,7 +454,9 @@ impl<'a> FieldReader<'a> {
     }
 
     fn decode<T: DeserializeOwned + 'static>(&self, index: usize, bytes: &[u8]) -> Result<T> {
-        self.is_plain.set(self.is_plain.get() && is_plain::<T>());
+        if !is_plain::<T>() {
+            self.not_plain.set(self.not_plain.get() | FieldSet::of(index));
+        }
         decode(bytes).map_err(|error| {
             let (name, size, wanted) = (self.name(index), bytes.len(), std::any::type_name::<T>());
             let message = format!("the stored field `{name}` ({size} bytes) cannot be read as a {wanted}");

@@ -155,6 +155,10 @@ impl<'tx, T: 'static> Tracked<'tx, T> {
         if !self.read.get().contains(field) {
             self.assigned |= FieldSet::of(field);
         }
+        // Otherwise what somebody else writes meanwhile to those that share its place would be taken for written here.
+        if FieldSet::is_shared(field) {
+            self.read.set(self.read.get() | FieldSet::of(field));
+        }
         self.writable()
     }
 

@@ -177,7 +177,7 @@ pub(crate) struct TypeInfo {
     own: StructShape,
     /// The schema that the struct is written in.
     own_stored: Vec<StoredField>,
-    is_ordered: bool,
+    unordered: FieldSet,
     describe: fn(&[u8]) -> String,
     /// The number of the store that uses it.
     store: AtomicU64,
@@ -193,7 +193,7 @@ impl TypeInfo {
             name: stored_name::<T>().into_owned(),
             rust_name: std::any::type_name::<T>(),
             key_type: T::Key::type_name(),
-            is_ordered: own.is_ordered(),
+            unordered: own.unordered(),
             own_stored: own.stored(),
             own,
             describe: describe::<T>,
@@ -208,9 +208,9 @@ impl TypeInfo {
         (self.describe)(key)
     }
 
-    /// Whether equal objects are surely written as equal bytes.
-    pub(crate) fn is_ordered(&self) -> bool {
-        self.is_ordered
+    /// Whether an object of which the fields `not_plain` are not of plain types would be written again as it is.
+    pub(crate) fn is_ordered(&self, not_plain: FieldSet) -> bool {
+        (not_plain & self.unordered).is_empty()
     }
 
     /// How many stored fields the struct has.

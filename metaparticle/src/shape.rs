@@ -130,9 +130,11 @@ impl Shape {
         self.has(&|node| matches!(node, Node::Opaque))
     }
 
-    /// Whether equal values are surely written as equal bytes: a list may be of a hash set, whose order is another each time.
+    /// Whether equal values are surely written as equal bytes, of whatever type they are: a list may be of a hash set, whose order is
+    /// another each time, and a text may have been made of one.
     pub(crate) fn is_ordered(&self) -> bool {
-        !self.has(&|node| matches!(node, Node::Opaque | Node::List(_) | Node::Map(..)))
+        use Node::{Bytes, List, Map, Opaque, Text};
+        !self.has(&|node| matches!(node, Opaque | List(_) | Map(..) | Text | Bytes))
     }
 
     fn has(&self, what: &dyn Fn(&Node) -> bool) -> bool {

@@ -179,7 +179,8 @@ impl Tx {
     }
 
     /// The keys of all objects of type `T` in `range`, in order, read a page at a time. Objects that come into being or go in
-    /// the part of the range that was read are a conflict; changes of their fields are not.
+    /// the part of the range that was read are a conflict; changes of their fields are not. What the body itself removes on the
+    /// way is left out; what it inserts on the way may be met or not.
     ///
     /// ```
     /// # use metaparticle::{persistent, Result, Store};
@@ -200,7 +201,8 @@ impl Tx {
     }
 
     /// The objects of type `T` whose keys are in `range`, with their keys and in their order, read a page at a time. Objects
-    /// that come into being, go, or change in the part of the range that was read are a conflict.
+    /// that come into being, go, or change in the part of the range that was read are a conflict. What the body itself removes
+    /// on the way is left out; what it inserts on the way may be met or not.
     ///
     /// ```
     /// # use metaparticle::{persistent, Result, Store};

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, Stream, unfold};
 
 use crate::clock::SystemClock;
+use crate::durability::Durability;
 use crate::engine::{Hint, KeyRange, RecordKey, Subscription, Version};
 use crate::error::Result;
 use crate::key::{IntoRange, KeyFor, ObjectKey, found_key, key_range};
@@ -180,7 +181,13 @@ impl<T: Persistent + Send> Watching<T> {
     /// Waits until there is something to look at.
     async fn wait(&mut self) {
         let left = |check: Duration| check.max(self.took * SHARE).saturating_sub(self.began.elapsed());
-        let hint = self.subscription.next_within(self.subscription.check().map(left)).await;
+        let patience = self.subscription.check().map(left);
+        if patience == Some(Duration::ZERO) {
+            // Also where there is always a hint: others may have changed what nobody tells.
+            self.rest = Some(self.range.start.clone());
+            return;
+        }
+        let hint = self.subscription.next_within(patience).await;
         match hint {
             Hint::Keys(keys) => self.changed = keys,
             Hint::Missed => self.rest = Some(self.range.start.clone()),
@@ -189,7 +196,7 @@ impl<T: Persistent + Send> Watching<T> {
 
     /// Looks at the next part of everything or, if everything was looked at, at what has changed.
     async fn look(&mut self) -> Result<()> {
-        let options = TransactionOptions::new().read_only().name("a watch");
+        let options = TransactionOptions::new().read_only().durability(Durability::Immediate).name("a watch");
         let known = &self.known;
         if let Some(start) = &self.rest {
             if *start == self.range.start {

@@ -186,3 +186,75 @@ fn what_cannot_be_read_back_is_refused_before_it_is_written() {
     let said = error.to_string();
     assert!(said.contains("Document \"d\"") && said.contains("`content`") && said.contains("with = module"), "{said}");
 }
+
+/// Without names, the bytes would be read as another variant.
+#[test]
+fn a_variant_that_would_be_read_as_another_one_is_refused_before_it_is_written() {
+    #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+    enum State {
+        Draft,
+        #[serde(skip)]
+        #[expect(dead_code, reason = "it only has to be between others")]
+        Local,
+        Sent,
+        Paid,
+    }
+    #[persistent]
+    struct Letter {
+        state: Option<State>,
+    }
+    let store = store();
+    let send = |state| store.transaction(|tx| tx.insert("l", Letter { state: Some(state) }));
+    let error = send(State::Sent).expect_err("it would be read as `Paid`");
+    assert_eq!(error.kind(), metaparticle::ErrorKind::Encoding);
+    let said = format!("{error} {:?}", std::error::Error::source(&error));
+    assert!(said.contains("`state`") && said.contains("variant"), "{said}");
+    send(State::Draft).expect("those before it are read as they are");
+}
+
+/// What is left out is not noticed where what follows can be read in its place.
+#[test]
+fn a_field_that_is_left_out_is_refused_before_it_is_written() {
+    #[derive(Default, Serialize, Deserialize)]
+    struct Limits {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most: Option<u64>,
+        window: Option<(u64, u64)>,
+    }
+    #[persistent]
+    struct Limited {
+        limits: Limits,
+    }
+    let store = store();
+    let insert = |most, window| store.transaction(|tx| tx.insert("l", Limited { limits: Limits { most, window } }));
+    let error = insert(None, Some((5, 0))).expect_err("it would be read as `most: Some(5), window: None`");
+    assert_eq!(error.kind(), metaparticle::ErrorKind::Encoding);
+    let said = format!("{error} {:?}", std::error::Error::source(&error));
+    assert!(said.contains("`limits`") && said.contains("`most`") && said.contains("skip_serializing_if"), "{said}");
+    insert(Some(1), None).expect("nothing is left out");
+}
+
+#[test]
+fn a_module_that_cannot_read_what_it_writes_is_refused_before_it_is_written() {
+    mod one_way {
+        use serde::{Deserialize, Deserializer, Serializer, de::IgnoredAny};
+
+        pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u64(*value)
+        }
+
+        /// Asks what comes, which bytes without names do not say.
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+            IgnoredAny::deserialize(deserializer).map(|_| 0)
+        }
+    }
+    #[persistent]
+    struct Price {
+        #[persistent(with = one_way)]
+        cents: u64,
+    }
+    let store = store();
+    let error = store.transaction(|tx| tx.insert("p", Price { cents: 5 })).expect_err("nobody could read it");
+    assert_eq!(error.kind(), metaparticle::ErrorKind::Encoding);
+    assert!(error.to_string().contains("`cents`"), "{error}");
+}

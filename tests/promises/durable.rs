@@ -69,9 +69,14 @@ impl Engine for SlowDisk {
 }
 
 fn slow_store() -> (Store, Arc<Disk>, Receiver<()>) {
+    slow_store_with(Durability::Immediate)
+}
+
+fn slow_store_with(durability: Durability) -> (Store, Arc<Disk>, Receiver<()>) {
     let (asked, waits) = channel();
     let disk = Arc::new(Disk { released: AtomicBool::new(true), waiting: Mutex::default(), asked: Mutex::new(asked) });
-    let store = Store::with_engine(SlowDisk { memory: conformance::memory_engine(), disk: disk.clone() });
+    let engine = SlowDisk { memory: conformance::memory_engine(), disk: disk.clone() };
+    let store = Store::builder("slow:").durability(durability).open_engine(engine);
     store.run(|| increment("n")).expect("increments");
     disk.released.store(false, Ordering::SeqCst);
     (store, disk, waits)
@@ -79,7 +84,10 @@ fn slow_store() -> (Store, Arc<Disk>, Receiver<()>) {
 
 /// That `call` does not return before the disk has confirmed.
 fn is_held_back<R: Send>(call: impl FnOnce(&Store) -> R + Send) -> R {
-    let (store, disk, waits) = slow_store();
+    is_held_back_in(slow_store(), call)
+}
+
+fn is_held_back_in<R: Send>((store, disk, waits): (Store, Arc<Disk>, Receiver<()>), call: impl FnOnce(&Store) -> R + Send) -> R {
     let returned = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -109,6 +117,12 @@ fn a_range_that_was_read_is_given_away_when_it_is_durable() {
     let keys =
         |store: &Store| store.transaction(|tx| Ok::<_, Error>(tx.keys::<crate::Counter>(..).filter(Result::is_ok).count()));
     assert_eq!(is_held_back(keys).expect("counts"), 1);
+}
+
+#[test]
+fn what_a_watch_tells_is_durable_also_where_transactions_do_not_wait() {
+    let told = is_held_back_in(slow_store_with(Durability::Eventual), |store| store.watch::<crate::Counter>("n").next());
+    assert_eq!(told.expect("a state").expect("reads").object.map(|counter| counter.n), Some(1));
 }
 
 #[test]

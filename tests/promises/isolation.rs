@@ -20,6 +20,7 @@ on_every_engine! {
     a_transaction_sees_those_that_returned_before_it
     a_read_only_transaction_returns
     a_scan_sees_one_instant
+    what_the_body_removes_on_the_way_through_a_range_is_left_out
 }
 
 fn no_increment_is_lost(engine: &str) {
@@ -319,4 +320,35 @@ fn no_attempt_sees_what_came_later_without_what_came_before(engine: &str) {
         }
     });
     assert_eq!(mixtures.into_inner(), 0, "of {} attempts", seen.into_inner());
+}
+
+/// Whether it was read already, with its page, or not.
+fn what_the_body_removes_on_the_way_through_a_range_is_left_out(engine: &str) {
+    let store = TestStore::new(engine);
+    let fill = |tx: &Tx| (0..300).try_for_each(|n| tx.insert(format!("{n:03}"), Counter { n }));
+    store.transaction(fill).expect("inserts");
+    let met = store.transaction(|tx| {
+        let (mut met, mut keys) = (Vec::new(), Vec::new());
+        for entry in tx.range::<Counter>(..) {
+            let (_, counter) = entry?;
+            met.push(counter.n);
+            if counter.n == 1 {
+                for gone in ["002", "200", "280"] {
+                    tx.remove::<Counter>(gone)?;
+                }
+            }
+        }
+        for key in tx.keys::<Counter>(..) {
+            let key = key?;
+            if key == "001" {
+                tx.remove::<Counter>("003")?;
+            }
+            keys.push(key);
+        }
+        metaparticle::Ok((met, keys))
+    });
+    let (met, keys) = met.expect("commits");
+    let left: Vec<u64> = (0..300).filter(|n| ![2, 200, 280].contains(n)).collect();
+    assert_eq!(met, left);
+    assert_eq!(keys.len(), left.len() - 1);
 }

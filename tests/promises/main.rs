@@ -13,6 +13,8 @@ mod sharing;
 mod unchanged;
 mod waiting;
 
+use std::collections::HashMap;
+
 use metaparticle::{Result, persistent, transactional};
 
 /// A number, by text.
@@ -34,6 +36,27 @@ pub(crate) struct Page {
     visits: u64,
     title: String,
     tags: Vec<String>,
+}
+
+/// Words and how often they were met, stored as one text.
+#[persistent(default)]
+pub(crate) struct TextIndex {
+    n: u64,
+    #[persistent(with = as_json)]
+    words: HashMap<String, u64>,
+}
+
+pub(crate) mod as_json {
+    use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+    use serde::ser::{Error as _, Serialize, Serializer};
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(value).map_err(S::Error::custom)?.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 #[transactional]

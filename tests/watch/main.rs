@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use metaparticle::conformance::engine_at;
@@ -246,6 +246,7 @@ mod across_processes {
 
     metaparticle_tests::on_every_server! {
         changes_of_others_are_told
+        changes_of_others_are_told_to_one_who_is_always_told_something
         a_lost_connection_loses_no_state
         a_server_that_crashes_loses_no_state
     }
@@ -267,6 +268,24 @@ fn changes_of_others_are_told(engine: &str) {
     }
     remove(&other, "a");
     assert_eq!((next(&mut one), next(&mut all)), (("a".to_owned(), None), ("a".to_owned(), None)));
+}
+
+/// There is a hint whenever it is waited for one; what comes without a hint must be looked for all the same.
+fn changes_of_others_are_told_to_one_who_is_always_told_something(engine: &str) {
+    let url = servers::shared(engine).expect("the server is there").new_url();
+    let (store, other) = (Store::open(&url).expect("a store"), Store::open(&url).expect("a store"));
+    let mut watch = store.watch_all();
+    set(&store, "busy", 1);
+    until(&mut watch, "busy", Some(1));
+    set(&other, "other", 1);
+    let began = Instant::now();
+    for n in 2.. {
+        set(&store, "busy", n);
+        if next(&mut watch) == ("other".to_owned(), Some(1)) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "what the other has changed is not told");
+    }
 }
 
 /// Not only that something may have: so whoever watches need not look at everything.

@@ -252,8 +252,11 @@ fn stored_field(object: &Object, field: &Field) -> TokenStream {
 fn store(object: &Object, field: &Field) -> TokenStream {
     let (private, ident, ty) = (object.krate.private(), &field.ident, &field.ty);
     if field.options.with.is_some() {
-        let wrapper = wrapper(field, "Write");
-        return quote!(#private::store_with(&#wrapper(&self.#ident, ::core::marker::PhantomData::<Self>), __out)?;);
+        let (write, read, generics) = (wrapper(field, "Write"), wrapper(field, "Read"), generics(object));
+        let args = generics.split_for_impl().1;
+        return quote! {
+            #private::store_with::<_, #read #args>(&#write(&self.#ident, ::core::marker::PhantomData::<Self>), __out)?;
+        };
     }
     quote_spanned!(at(ty)=> <#ty as #private::Storable>::store(&self.#ident, __out)?;)
 }

@@ -1,5 +1,6 @@
 //! How a struct reads records of a stored schema: field by field, through conversions, or through the struct that it was before.
 
+use crate::encoding::FieldSet;
 use crate::persistent::{Field, OldStruct};
 use crate::shape::{Fit, Shape, fit};
 
@@ -41,9 +42,10 @@ impl StructShape {
         Self { fields: fields.iter().map(field).collect(), old: old.iter().map(old_struct).collect() }
     }
 
-    /// Whether equal structs are surely written as equal bytes.
-    pub(super) fn is_ordered(&self) -> bool {
-        self.fields.iter().all(|field| field.shape.is_ordered())
+    /// The fields of which equal values may be written as different bytes.
+    pub(super) fn unordered(&self) -> FieldSet {
+        let unordered = self.fields.iter().enumerate().filter(|(_, field)| !field.shape.is_ordered());
+        unordered.fold(FieldSet::NONE, |all, (index, _)| all | FieldSet::of(index))
     }
 
     /// The schema that the struct is written in.

@@ -84,7 +84,7 @@ impl Attempt {
             (Current::Changed(change), _) => {
                 let mut fields = FieldReader::new(T::FIELDS, Source::Encoded(&change.fields));
                 let object = T::decode(&mut fields);
-                let is_ordered = info.is_ordered() || fields.is_plain();
+                let is_ordered = info.is_ordered(fields.not_plain());
                 object.map(|object| (object, is_ordered.then_some(Before::Fields(change.fields))))
             }
             (Current::Base, Some(record)) => {
@@ -92,7 +92,7 @@ impl Attempt {
                 let decoded = read.and_then(|read| {
                     let mut fields = FieldReader::new(T::FIELDS, Source::Record(read.fields, read.plan()));
                     let object = T::decode(&mut fields)?;
-                    let is_ordered = info.is_ordered() || fields.is_plain();
+                    let is_ordered = info.is_ordered(fields.not_plain());
                     Ok((object, Some(read.schema).filter(|schema| is_ordered && schema.is_own())))
                 });
                 decoded.map(|(object, schema)| (object, schema.map(|schema| Before::Record(record.bytes, schema))))
@@ -111,7 +111,9 @@ impl Attempt {
         let encoded = (tracked.is_changed && !tracked.interrupted).then(|| {
             let before = tracked.before.unwrap_or(Before::Nothing);
             compared_with = before.schema();
-            Self::encode(&*object, before)
+            // What is written otherwise and was not touched is equal all the same.
+            let touched = tracked.read | tracked.assigned;
+            Self::encode(&*object, before).map(|(fields, changed)| (fields, changed & touched))
         });
         let mut state = self.state.borrow_mut();
         let slot = &mut state.slots[index];

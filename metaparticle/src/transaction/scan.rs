@@ -78,19 +78,32 @@ impl<'tx, T: Persistent> Pages<'tx, T> {
     }
 
     fn next_key(&mut self) -> Result<Option<T::Key>> {
-        // A page may have nothing for us: its objects may have been removed by this transaction.
-        while self.found.is_empty() && self.rest.start < self.rest.end {
+        loop {
+            // The body may have removed it since its page was read.
+            while let Some(found) = self.found.pop_front() {
+                if self.attempt.exists(&found) {
+                    return found_key::<T>(&found).map(Some);
+                }
+            }
+            // A page may have nothing for us: its objects may have been removed by this transaction.
+            if self.rest.start >= self.rest.end {
+                return Ok(None);
+            }
             let page = self.attempt.scan::<T>(&self.rest, self.with_objects);
             let (keys, read) = page.inspect_err(|_| self.rest.start = self.rest.end.clone())?;
             self.found = keys;
             self.rest.start = read.end;
         }
-        let Some(found) = self.found.pop_front() else { return Ok(None) };
-        found_key::<T>(&found).map(Some)
     }
 }
 
 impl Attempt {
+    /// Whether the object, which was found in a range, is there for this transaction.
+    fn exists(&self, key: &RecordKey) -> bool {
+        let state = self.state.borrow();
+        state.index_of(key).is_none_or(|index| state.slots[index].exists())
+    }
+
     /// The keys of a page of `range`, as this transaction sees it, and the part of `range` that the page is all of.
     pub(super) fn scan<T: Persistent>(&self, range: &KeyRange, with_objects: bool) -> Result<(VecDeque<RecordKey>, KeyRange)> {
         self.check()?;
