@@ -475,9 +475,11 @@ impl TypeMaps {
 }
 
 fn clash(info: &TypeInfo, other: &str) -> Error {
-    let message = format!(
-        "two types are both stored as {}: {} and {other}; give one of them another name with `#[persistent(name = \"…\")]`",
-        info.name, info.rust_name
-    );
+    let mend = match info.name.contains('<') {
+        // A name of its own would be the name of both again.
+        true => "the types that they are made of are named without their paths, so one of these needs another name",
+        false => "give one of them another name with `#[persistent(name = \"…\")]`",
+    };
+    let message = format!("two types are both stored as {}: {} and {other}; {mend}", info.name, info.rust_name);
     Error::new(ErrorKind::Incompatible, message)
 }

@@ -312,3 +312,43 @@ fn a_future_takes_its_store_along() {
     assert_eq!(scoped.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(3));
     exclusive("home").expect_err("the store was left again");
 }
+
+trait Scale {
+    const FACTOR: u64;
+}
+
+struct Thousands;
+
+impl Scale for Thousands {
+    const FACTOR: u64 = 1_000;
+}
+
+impl Visits {
+    /// Nothing that is passed tells what these are.
+    #[transactional]
+    fn add_scaled<'a, S: Scale, const N: u64>(&'a mut self, by: impl Into<u64> + Clone) -> Result<u64> {
+        self.count += S::FACTOR * N + by.into();
+        Ok(self.count)
+    }
+
+    #[transactional]
+    #[expect(unused_variables, reason = "it is about the body, of which there is one")]
+    fn forget(&mut self) -> Result<()> {
+        let count = self.count;
+        self.log.clear();
+        Ok(())
+    }
+}
+
+#[test]
+fn methods_may_have_generics_that_no_argument_tells_and_expect_lints() {
+    let store = store();
+    let _entered = store.enter();
+    // With `impl` in an argument, generics can be given, but for the key's.
+    Visits::forget("home").expect("runs");
+    assert_eq!(scaled("home").expect("runs"), 2_001);
+}
+
+fn scaled(key: &str) -> Result<u64> {
+    Visits::add_scaled::<Thousands, 2>(key, 1_u32)
+}

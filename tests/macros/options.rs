@@ -258,3 +258,42 @@ fn a_module_that_cannot_read_what_it_writes_is_refused_before_it_is_written() {
     assert_eq!(error.kind(), metaparticle::ErrorKind::Encoding);
     assert!(error.to_string().contains("`cents`"), "{error}");
 }
+
+#[persistent(default)]
+#[derive(Serialize, Deserialize)]
+struct Comment {
+    text: String,
+    replies: Vec<Self>,
+    #[persistent(with = as_it_is)]
+    last: Option<Box<Self>>,
+}
+
+#[test]
+fn a_struct_may_contain_itself_as_self() {
+    let comment = |text: &str, replies| Comment { text: text.to_owned(), replies, last: None };
+    let store = store();
+    let replies = store.transaction(|tx| {
+        tx.insert("c", comment("a", vec![comment("b", Vec::new())]))?;
+        let mut stored = tx.get_mut::<Comment>("c")?;
+        stored.replies_mut().push(comment("c", Vec::new()));
+        stored.set_last(Some(Box::new(comment("d", Vec::new()))));
+        metaparticle::Ok((stored.replies().len(), stored.last().as_ref().map(|last| last.text.clone())))
+    });
+    assert_eq!(replies.expect("commits"), (2, Some("d".to_owned())));
+}
+
+/// A name of its own would be the name of both again.
+#[test]
+fn generic_types_with_one_name_are_an_error_that_can_be_followed() {
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    struct Item;
+    mod other {
+        #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+        pub(super) struct Item;
+    }
+    let store = store();
+    store.transaction(|tx| tx.contains::<Page<Item>>("a")).expect("the first one");
+    let error = store.transaction(|tx| tx.contains::<Page<other::Item>>("a")).expect_err("they have one name");
+    let said = error.to_string();
+    assert!(said.contains("other::Item") && said.contains("one of these needs another name"), "{said}");
+}

@@ -1,7 +1,7 @@
 //! A persistent struct as the expansion needs it.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{Attribute, Fields, Generics, Item, ItemStruct, Path, Type, Visibility};
 
@@ -81,7 +81,8 @@ pub(crate) fn read(item: TokenStream, mut options: StructOptions, report: &mut R
         let options = field_options(&mut field.attrs, report);
         let Some(ident) = field.ident.clone() else { continue };
         let cfg = field.attrs.iter().find(|attr| attr.path().is_ident("cfg")).cloned();
-        fields.push(Field { vis: field.vis.clone(), ident, ty: field.ty.clone(), cfg, options });
+        let ty = without_self(&field.ty, &item.ident, &item.generics);
+        fields.push(Field { vis: field.vis.clone(), ident, ty, cfg, options });
     }
     let is_ours = |attr: &Attribute| attr.path().segments.last().is_some_and(|last| last.ident == "persistent");
     let again = item.attrs.iter().position(is_ours).map(|index| item.attrs.remove(index));
@@ -100,6 +101,32 @@ pub(crate) fn read(item: TokenStream, mut options: StructOptions, report: &mut R
         fields,
     };
     Some((item, object))
+}
+
+/// A field's type as other types can name it, where `Self` is another one or none.
+fn without_self(ty: &Type, ident: &Ident, generics: &Generics) -> Type {
+    let own = Ident::new("Self", ident.span());
+    if !mentions(ty.to_token_stream(), &own) {
+        return ty.clone();
+    }
+    let arguments = generics.split_for_impl().1;
+    let named = |span| {
+        let mut ident = ident.clone();
+        ident.set_span(span);
+        quote!(#ident #arguments)
+    };
+    syn::parse2(in_place_of_self(ty.to_token_stream(), &named)).unwrap_or_else(|_| ty.clone())
+}
+
+fn in_place_of_self(tokens: TokenStream, named: &dyn Fn(Span) -> TokenStream) -> TokenStream {
+    let replace = |token| match token {
+        TokenTree::Ident(ident) if ident == "Self" => named(ident.span()),
+        TokenTree::Group(group) => {
+            TokenTree::Group(Group::new(group.delimiter(), in_place_of_self(group.stream(), named))).into()
+        }
+        other => other.into(),
+    };
+    tokens.into_iter().map(replace).collect()
 }
 
 /// `VisitsMut`, or `__VisitsMut` where the struct itself uses a type of that name, which the handle would hide from it.

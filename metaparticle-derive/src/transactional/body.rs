@@ -4,7 +4,10 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, ReceiverKind, ReturnType, Type};
+use syn::{
+    Attribute, FnArg, GenericArgument, GenericParam, Generics, Lifetime, Pat, PathArguments, PathSegment, ReceiverKind,
+    ReturnType, Type,
+};
 
 use super::expand::{has_impl, hidden, object_of, tx};
 use super::signature::{Form, Function, Kind, Object, Param, bare, is_lint, without_singleton};
@@ -80,7 +83,8 @@ pub(super) fn call_body(private: &TokenStream, function: &Function, params: &[Pa
     if let Some(receiver) = receiver {
         let (loaded, sibling) = (hidden("object", receiver), sibling_name(function));
         let arguments = params.iter().filter(|param| param.typed.is_some()).map(|param| argument(private, param));
-        return quote!(Self::#sibling(#private::Tracked::write_all(&mut #loaded) #(, #arguments)*));
+        let generics = turbofish(&function.sig.generics);
+        return quote!(Self::#sibling #generics(#private::Tracked::write_all(&mut #loaded) #(, #arguments)*));
     }
     let (inputs, arguments): (Vec<_>, Vec<_>) =
         params.iter().filter_map(|param| Some((input(private, param)?, argument(private, param)))).unzip();
@@ -122,6 +126,17 @@ fn argument(private: &TokenStream, param: &Param) -> TokenStream {
         }
         _ => param.outer.to_token_stream(),
     }
+}
+
+/// `::<T, N>`: the arguments need not tell them.
+fn turbofish(generics: &Generics) -> Option<TokenStream> {
+    let names = generics.params.iter().filter_map(|param| match param {
+        GenericParam::Type(param) => Some(&param.ident),
+        GenericParam::Const(param) => Some(&param.ident),
+        GenericParam::Lifetime(_) => None,
+    });
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| quote!(::<#(#names),*>))
 }
 
 fn sibling_name(function: &Function) -> Ident {

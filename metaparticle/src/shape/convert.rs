@@ -64,6 +64,13 @@ impl Compare<'_> {
             (Node::Tuple(from), Node::Tuple(to)) if from.len() == to.len() => {
                 self.nodes(&from.iter().collect::<Vec<_>>(), &to.iter().collect::<Vec<_>>(), path)
             }
+            // A tuple of equal types is traced as an array.
+            (Node::Array(from, count), Node::Tuple(to)) if *count as usize == to.len() => {
+                to.iter().try_fold(true, |same, to| Ok(same & self.node(from, to, path)?))
+            }
+            (Node::Tuple(from), Node::Array(to, count)) if from.len() == *count as usize => {
+                from.iter().try_fold(true, |same, from| Ok(same & self.node(from, to, path)?))
+            }
             (Node::Type(from), Node::Type(to)) => self.types(*from, *to, path),
             (Node::Type(from), to) if self.from.newtype(*from).is_some() => {
                 self.from.newtype(*from).map_or(Ok(true), |inner| self.node(inner, to, path))
@@ -188,6 +195,12 @@ impl<'a> Convert<'a> {
             }
             (Node::Tuple(from), Node::Tuple(to), Value::Tuple(values)) => {
                 Value::Tuple(self.nodes(values, &from.iter().collect::<Vec<_>>(), &to.iter().collect::<Vec<_>>())?)
+            }
+            (Node::Array(from, _), Node::Tuple(to), Value::Tuple(values)) => {
+                Value::Tuple(self.nodes(values, &vec![&**from; to.len()], &to.iter().collect::<Vec<_>>())?)
+            }
+            (Node::Tuple(from), Node::Array(to, _), Value::Tuple(values)) => {
+                Value::Tuple(self.nodes(values, &from.iter().collect::<Vec<_>>(), &vec![&**to; from.len()])?)
             }
             (Node::Type(from), Node::Type(to), value) => self.types(value, *from, *to)?,
             (Node::Type(place), to, Value::Tuple(values)) if self.from.newtype(*place).is_some() => {

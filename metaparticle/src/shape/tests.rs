@@ -131,6 +131,10 @@ fn numbers_are_widened_without_loss() {
     becomes(u32::MAX, f64::from(u32::MAX));
     becomes(1.5f32, 1.5f64);
     becomes(vec![(1u8, 2u16)], vec![(1u32, 2u64)]);
+    becomes((1u32, 2u32), (1u32, 2u64));
+    becomes((1u8, 2u16), [1u32, 2]);
+    does_not_fit::<(u32, u32), (u32, u16)>("");
+    does_not_fit::<(u32, u32), (u32, u64, u64)>("");
     does_not_fit::<u64, u32>("");
     does_not_fit::<u64, i64>("");
     does_not_fit::<i8, u64>("");
