@@ -1,7 +1,5 @@
 //! The stored form of an object: each field in bincode, and a header that finds them. `docs/design.md` has it byte by byte.
 
-mod unreadable;
-
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -14,7 +12,6 @@ use bincode::error::DecodeError;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
-use self::unreadable::{Unreadable, variants};
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::held::{held_bytes, is_plain};
@@ -22,7 +19,8 @@ use crate::persistent::{Field, OldStruct, Persistent};
 use crate::planted::{Bug, planted};
 use crate::schema::plan::Conversion;
 use crate::schema::{Place, Plan, Schema};
-use crate::shape::{Shape, shape_of, transcode};
+use crate::shape::{Shape, shape_of, shape_of_stored, transcode};
+use crate::written::{Unreadable, Variants};
 
 /// The first byte of every record, so that a later format is recognised.
 const FORMAT: u8 = 1;
@@ -284,7 +282,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
                 return Ok(());
             }
             let cannot = |unreadable: Unreadable| DecodeError::OtherString(unreadable.to_string());
-            let is_same = variants(self).map_err(cannot)? == variants(&read).map_err(cannot)?;
+            let is_same = Variants::of(self).map_err(cannot)? == Variants::of(&read).map_err(cannot)?;
             if is_same { Ok(()) } else { Err(cannot(Unreadable::another_variant())) }
         })
     }
@@ -298,7 +296,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
     }
 
     fn shape() -> Shape {
-        shape_of::<T>()
+        shape_of_stored::<T>()
     }
 }
 
@@ -373,7 +371,7 @@ pub fn earlier_struct<Old: Persistent, New>(
 pub fn store_with<S: Serialize, D: DeserializeOwned + 'static>(value: &S, out: &mut FieldWriter) -> Result<()> {
     out.leave_out();
     out.put(value, |bytes| {
-        variants(value).map_err(|unreadable| DecodeError::OtherString(unreadable.to_string()))?;
+        Variants::of(value).map_err(|unreadable| DecodeError::OtherString(unreadable.to_string()))?;
         decode::<D>(bytes).map(drop)
     })
 }

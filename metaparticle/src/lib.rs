@@ -73,6 +73,7 @@ mod store;
 mod sync;
 mod transaction;
 mod watch;
+mod written;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -11,7 +11,7 @@ mod value;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::convert::{Fit, fit, transcode};
-pub(crate) use self::trace::shape_of;
+pub(crate) use self::trace::{shape_of, shape_of_stored};
 pub use self::value::Value;
 pub use crate::schema::StoredField;
 

@@ -123,6 +123,49 @@ fn does_not_fit<Old: DeserializeOwned, New: DeserializeOwned>(at: &str) {
     assert_eq!(fit(&shape_of::<Old>(), &shape_of::<New>()), Err(at.to_owned()));
 }
 
+/// serde lists them beside the names, as if there were more fields and variants.
+#[test]
+fn aliases_are_not_taken_for_fields_or_variants() {
+    mod plain {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(super) struct Price {
+            cents: u64,
+            label: String,
+            state: State,
+        }
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(super) enum State {
+            Draft,
+            Sent { by: String, at: Option<u64> },
+            Paid(u64),
+        }
+    }
+    mod with_aliases {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(super) struct Price {
+            #[serde(alias = "amount", alias = "zents")]
+            cents: u64,
+            label: String,
+            #[serde(alias = "kind")]
+            state: State,
+        }
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(super) enum State {
+            #[serde(alias = "Begun")]
+            Draft,
+            #[serde(alias = "Zent")]
+            Sent {
+                #[serde(alias = "author")]
+                by: String,
+                at: Option<u64>,
+            },
+            Paid(u64),
+        }
+    }
+    assert_eq!(shape_of_stored::<Vec<with_aliases::Price>>(), shape_of::<Vec<plain::Price>>());
+    assert!(!shape_of::<plain::Price>().is_opaque());
+}
+
 #[test]
 fn numbers_are_widened_without_loss() {
     becomes(200u8, 200u64);

@@ -6,16 +6,20 @@
 //! [`Node::Opaque`]. The idea is that of the crate `serde-reflection`, which cannot complete an enum inside an enum.
 
 mod access;
+mod names;
 
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use serde::Serialize;
 use serde::de::{self, DeserializeOwned};
 
 use self::access::Deserializer;
+use self::names::Names;
 use super::{Content, Fields, NamedType, Node, Shape};
+use crate::written::look_at;
 
 /// Bounds of what is tried for one type.
 const RUNS: u32 = 2_000;
@@ -35,8 +39,18 @@ const SAMPLES: [(u8, &str); 7] = [
 
 /// The shape of `T`'s bytes.
 pub(crate) fn shape_of<T: DeserializeOwned>() -> Shape {
+    shape(|_: &T, _| {})
+}
+
+/// The same of a type that can also be written, which tells the names of its fields and variants from their aliases.
+pub(crate) fn shape_of_stored<T: Serialize + DeserializeOwned>() -> Shape {
+    // What it does not write has no name for now.
+    shape(|value: &T, names| drop(look_at(value, names)))
+}
+
+fn shape<T: DeserializeOwned>(name: fn(&T, &mut Names)) -> Shape {
     // `T` may have any code in its `Deserialize`; a panic in it only means that it cannot be traced.
-    catch_unwind(AssertUnwindSafe(Tracer::run::<T>)).unwrap_or(Shape::OPAQUE)
+    catch_unwind(AssertUnwindSafe(|| Tracer::run(name))).unwrap_or(Shape::OPAQUE)
 }
 
 /// What is known of the types met so far.
@@ -65,6 +79,8 @@ struct Variant {
     name: &'static str,
     fields: Fields,
     met: bool,
+    /// There is none with this number: serde names variants by their aliases as well.
+    refused: bool,
     /// Met without reentering any type, so that it ends a recursion.
     ends: bool,
     tries: u32,
@@ -73,13 +89,14 @@ struct Variant {
 impl Variant {
     fn new(name: &'static str) -> Self {
         let fields = Fields::Tuple(vec![Node::Opaque]);
-        Self { name, fields, met: false, ends: false, tries: 0 }
+        Self { name, fields, met: false, refused: false, ends: false, tries: 0 }
     }
 }
 
 impl Tracer {
-    fn run<T: DeserializeOwned>() -> Shape {
+    fn run<T: DeserializeOwned>(name: fn(&T, &mut Names)) -> Shape {
         let mut tracer = Self::default();
+        let mut names = Names::default();
         let mut root = Node::Opaque;
         let mut idle = 0;
         for _ in 0..RUNS {
@@ -87,8 +104,9 @@ impl Tracer {
             tracer.stack.clear();
             let before = root.clone();
             let ended = T::deserialize(Deserializer { tracer: &mut tracer, node: &mut root });
-            if ended.is_err() {
-                tracer.sample = (tracer.sample + 1) % SAMPLES.len();
+            match ended {
+                Ok(value) => name(&value, &mut names),
+                Err(_) => tracer.sample = (tracer.sample + 1) % SAMPLES.len(),
             }
             idle = if tracer.progress || root != before { 0 } else { idle + 1 };
             tracer.stack.clear();
@@ -96,6 +114,7 @@ impl Tracer {
                 break;
             }
         }
+        names.give(&mut tracer.types);
         Shape { root, types: tracer.types.into_iter().map(Known::finish).collect() }
     }
 

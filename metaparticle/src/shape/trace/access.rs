@@ -309,6 +309,7 @@ impl<'de> EnumAccess<'de> for Chosen<'_> {
             Err(refused) => {
                 // So that the next run meets another one.
                 self.tracer.fields(self.place, self.index, || unnamed(1));
+                self.tracer.types[self.place as usize].variants[self.index].refused = true;
                 Err(refused)
             }
         }

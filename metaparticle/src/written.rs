@@ -1,32 +1,56 @@
-//! What serde's attributes make a type write and not read back: the bytes have no names, so that they may be read as another value
-//! without an error.
+//! What a value writes, apart from bytes: the variants that it has in it, and the names of their fields and of its own.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::ser::{self, Serialize, Serializer};
 
+/// Is told what a value writes.
+pub(crate) trait Notes {
+    /// A variant of an enum.
+    fn variant(&mut self, of: &'static str, index: u32, variant: &'static str);
+    /// All fields of a struct, or of a variant, that have names.
+    fn fields(&mut self, of: &'static str, variant: Option<&'static str>, fields: &[&'static str]);
+}
+
+/// Tells `notes` what `value` writes; an error if it leaves out fields.
+pub(crate) fn look_at(value: &impl Serialize, notes: &mut dyn Notes) -> Result<(), Unreadable> {
+    value.serialize(Look { notes })
+}
+
 /// Which variants of enums a value has in it, in any order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Variants {
+pub(crate) struct Variants {
     count: u64,
     /// Of hashes of their names.
     sum: u64,
 }
 
-/// The variants in `value`; an error if it leaves out fields.
-pub(super) fn variants(value: &impl Serialize) -> Result<Variants, Unreadable> {
-    let mut variants = Variants::default();
-    value.serialize(Look(&mut variants))?;
-    Ok(variants)
+impl Variants {
+    pub(crate) fn of(value: &impl Serialize) -> Result<Self, Unreadable> {
+        let mut variants = Self::default();
+        look_at(value, &mut variants)?;
+        Ok(variants)
+    }
 }
 
-/// Why a value cannot be read back.
+impl Notes for Variants {
+    fn variant(&mut self, of: &'static str, _: u32, variant: &'static str) {
+        let mut hasher = DefaultHasher::new();
+        (of, variant).hash(&mut hasher);
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(hasher.finish());
+    }
+
+    fn fields(&mut self, _: &'static str, _: Option<&'static str>, _: &[&'static str]) {}
+}
+
+/// Why a value cannot be read back: the bytes have no names, so that they may be read as another one without an error.
 #[derive(Debug)]
-pub(super) struct Unreadable(String);
+pub(crate) struct Unreadable(String);
 
 impl Unreadable {
-    pub(super) fn another_variant() -> Self {
+    pub(crate) fn another_variant() -> Self {
         Self("a variant of an enum would be read as another one".to_owned())
     }
 
@@ -49,24 +73,45 @@ impl ser::Error for Unreadable {
     }
 }
 
-/// Writes nothing, and looks at all.
-struct Look<'a>(&'a mut Variants);
+type Done = Result<(), Unreadable>;
 
-impl Look<'_> {
-    fn meet(self, name: &str, variant: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (name, variant).hash(&mut hasher);
-        self.0.count += 1;
-        self.0.sum = self.0.sum.wrapping_add(hasher.finish());
+/// Writes nothing, and looks at all.
+struct Look<'a> {
+    notes: &'a mut dyn Notes,
+}
+
+impl<'a> Look<'a> {
+    fn again(&mut self) -> Look<'_> {
+        Look { notes: self.notes }
+    }
+
+    fn meet(self, of: &'static str, index: u32, variant: &'static str) -> Self {
+        self.notes.variant(of, index, variant);
         self
     }
 
-    fn again(&mut self) -> Look<'_> {
-        Look(self.0)
+    fn at_fields(self, of: &'static str, variant: Option<&'static str>, count: usize) -> LookAtFields<'a> {
+        LookAtFields { look: self, of, variant, fields: Vec::with_capacity(count) }
     }
 }
 
-type Done = Result<(), Unreadable>;
+struct LookAtFields<'a> {
+    look: Look<'a>,
+    of: &'static str,
+    variant: Option<&'static str>,
+    fields: Vec<&'static str>,
+}
+
+impl LookAtFields<'_> {
+    fn field<T: ?Sized + Serialize>(&mut self, field: &'static str, value: &T) -> Done {
+        self.fields.push(field);
+        value.serialize(self.look.again())
+    }
+
+    fn end(self) {
+        self.look.notes.fields(self.of, self.variant, &self.fields);
+    }
+}
 
 macro_rules! nothing_in {
     ($($method:ident($($of:ty),*);)*) => {
@@ -74,7 +119,7 @@ macro_rules! nothing_in {
     };
 }
 
-impl Serializer for Look<'_> {
+impl<'a> Serializer for Look<'a> {
     type Ok = ();
     type Error = Unreadable;
     type SerializeSeq = Self;
@@ -82,8 +127,8 @@ impl Serializer for Look<'_> {
     type SerializeTupleStruct = Self;
     type SerializeTupleVariant = Self;
     type SerializeMap = Self;
-    type SerializeStruct = Self;
-    type SerializeStructVariant = Self;
+    type SerializeStruct = LookAtFields<'a>;
+    type SerializeStructVariant = LookAtFields<'a>;
 
     nothing_in! {
         serialize_bool(bool); serialize_char(char); serialize_str(&str); serialize_bytes(&[u8]);
@@ -105,19 +150,19 @@ impl Serializer for Look<'_> {
         value.serialize(self)
     }
 
-    fn serialize_unit_variant(self, name: &'static str, _: u32, variant: &'static str) -> Done {
-        self.meet(name, variant);
+    fn serialize_unit_variant(self, of: &'static str, index: u32, variant: &'static str) -> Done {
+        self.meet(of, index, variant);
         Ok(())
     }
 
     fn serialize_newtype_variant<T: ?Sized + Serialize>(
         self,
-        name: &'static str,
-        _: u32,
+        of: &'static str,
+        index: u32,
         variant: &'static str,
         value: &T,
     ) -> Done {
-        value.serialize(self.meet(name, variant))
+        value.serialize(self.meet(of, index, variant))
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Self, Unreadable> {
@@ -132,20 +177,26 @@ impl Serializer for Look<'_> {
         Ok(self)
     }
 
-    fn serialize_tuple_variant(self, name: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Self, Unreadable> {
-        Ok(self.meet(name, variant))
+    fn serialize_tuple_variant(self, of: &'static str, index: u32, variant: &'static str, _: usize) -> Result<Self, Unreadable> {
+        Ok(self.meet(of, index, variant))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self, Unreadable> {
         Ok(self)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Unreadable> {
-        Ok(self)
+    fn serialize_struct(self, of: &'static str, count: usize) -> Result<LookAtFields<'a>, Unreadable> {
+        Ok(self.at_fields(of, None, count))
     }
 
-    fn serialize_struct_variant(self, name: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Self, Unreadable> {
-        Ok(self.meet(name, variant))
+    fn serialize_struct_variant(
+        self,
+        of: &'static str,
+        index: u32,
+        variant: &'static str,
+        count: usize,
+    ) -> Result<LookAtFields<'a>, Unreadable> {
+        Ok(self.meet(of, index, variant).at_fields(of, Some(variant), count))
     }
 
     /// As bincode has it.
@@ -196,13 +247,13 @@ impl ser::SerializeMap for Look<'_> {
 }
 
 macro_rules! look_at_fields {
-    ($($of:ident;)*) => {$(
-        impl ser::$of for Look<'_> {
+    ($($trait:ident;)*) => {$(
+        impl ser::$trait for LookAtFields<'_> {
             type Ok = ();
             type Error = Unreadable;
 
-            fn serialize_field<T: ?Sized + Serialize>(&mut self, _: &'static str, value: &T) -> Done {
-                value.serialize(self.again())
+            fn serialize_field<T: ?Sized + Serialize>(&mut self, field: &'static str, value: &T) -> Done {
+                self.field(field, value)
             }
 
             fn skip_field(&mut self, field: &'static str) -> Done {
@@ -210,6 +261,7 @@ macro_rules! look_at_fields {
             }
 
             fn end(self) -> Done {
+                LookAtFields::end(self);
                 Ok(())
             }
         }
