@@ -20,7 +20,7 @@ use crate::planted::{Bug, planted};
 use crate::schema::plan::Conversion;
 use crate::schema::{Place, Plan, Schema};
 use crate::shape::{Shape, shape_of, shape_of_stored, transcode};
-use crate::written::{Unreadable, Variants};
+use crate::written::{Parts, Unreadable};
 
 /// The first byte of every record, so that a later format is recognised.
 const FORMAT: u8 = 1;
@@ -282,8 +282,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
                 return Ok(());
             }
             let cannot = |unreadable: Unreadable| DecodeError::OtherString(unreadable.to_string());
-            let is_same = Variants::of(self).map_err(cannot)? == Variants::of(&read).map_err(cannot)?;
-            if is_same { Ok(()) } else { Err(cannot(Unreadable::another_variant())) }
+            let is_same = Parts::of(self).map_err(cannot)? == Parts::of(&read).map_err(cannot)?;
+            if is_same { Ok(()) } else { Err(cannot(Unreadable::as_another())) }
         })
     }
 
@@ -371,7 +371,7 @@ pub fn earlier_struct<Old: Persistent, New>(
 pub fn store_with<S: Serialize, D: DeserializeOwned + 'static>(value: &S, out: &mut FieldWriter) -> Result<()> {
     out.leave_out();
     out.put(value, |bytes| {
-        Variants::of(value).map_err(|unreadable| DecodeError::OtherString(unreadable.to_string()))?;
+        Parts::of(value).map_err(|unreadable| DecodeError::OtherString(unreadable.to_string()))?;
         decode::<D>(bytes).map(drop)
     })
 }

@@ -39,6 +39,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::schema_key;
 use crate::random;
 use crate::store::{Store, Waiter};
+use crate::transaction::commit_is_open;
 
 /// How often a change is tried against others that change the same record.
 const ATTEMPTS: usize = 100;
@@ -163,7 +164,8 @@ impl Inspector {
     /// it then survives a power cut.
     ///
     /// # Errors
-    /// Those of `change`; the engine's; [`Conflict`](ErrorKind::Conflict) if others kept changing it.
+    /// Those of `change`; the engine's; [`Conflict`](ErrorKind::Conflict) if others kept changing it;
+    /// [`Indeterminate`](ErrorKind::Indeterminate) if it is not known whether it was changed, or whether that lasts.
     pub fn update(&self, key: &RecordKey, mut change: impl FnMut(Option<&Record>) -> Result<Change>) -> Result<bool> {
         let mut current = self.get(key)?;
         for _ in 0..ATTEMPTS {
@@ -177,7 +179,8 @@ impl Inspector {
             let compare = Seen { records: vec![(key.clone(), version)], ..Seen::default() };
             let reply = self.write(&compare, &[Write { key: key.clone(), bytes }])?;
             let Some((_, fresh)) = reply.differs.records.into_iter().next() else {
-                self.waiter().wait(self.engine().durable(reply.durable_at))?;
+                let durable = self.waiter().wait(self.engine().durable(reply.durable_at));
+                durable.map_err(|error| commit_is_open("an update", error))?;
                 return Ok(true);
             };
             current = fresh;
@@ -186,10 +189,11 @@ impl Inspector {
     }
 
     /// Adds a type's schemas, as [`StoredType::bytes`] gives them. Records follow a schema by its number, so they must agree
-    /// with those that the store has, as far as both go.
+    /// with those that the store has, as far as both go. Tells whether the store has others than before.
     ///
     /// # Errors
-    /// [`Incompatible`](ErrorKind::Incompatible) if they do not agree; [`Corrupt`](ErrorKind::Corrupt) if they cannot be read.
+    /// [`Incompatible`](ErrorKind::Incompatible) if they do not agree; [`Corrupt`](ErrorKind::Corrupt) if they cannot be read;
+    /// those of [`update`](Self::update).
     pub fn put_schemas(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let new = StoredType::parse(name, bytes.into())?;
         self.update(&schema_key(name), |current| {

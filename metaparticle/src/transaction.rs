@@ -28,6 +28,8 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 pub(crate) use self::attempt::Attempt;
+#[cfg(feature = "inspect")]
+pub(crate) use self::commit::commit_is_open;
 pub(crate) use self::group::Groups;
 pub(crate) use self::habits::Habits;
 pub(crate) use self::hot_keys::HotKeys;

@@ -11,6 +11,8 @@ pub(crate) trait Notes {
     fn variant(&mut self, of: &'static str, index: u32, variant: &'static str);
     /// All fields of a struct, or of a variant, that have names.
     fn fields(&mut self, of: &'static str, variant: Option<&'static str>, fields: &[&'static str]);
+    /// How many fields a struct or a variant has that have no names.
+    fn unnamed(&mut self, _of: &'static str, _count: usize) {}
 }
 
 /// Tells `notes` what `value` writes; an error if it leaves out fields.
@@ -18,31 +20,41 @@ pub(crate) fn look_at(value: &impl Serialize, notes: &mut dyn Notes) -> Result<(
     value.serialize(Look { notes })
 }
 
-/// Which variants of enums a value has in it, in any order.
+/// Which variants of enums a value has in it, and how many fields its structs write, in any order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Variants {
+pub(crate) struct Parts {
     count: u64,
-    /// Of hashes of their names.
+    /// Of hashes of what they are.
     sum: u64,
 }
 
-impl Variants {
+impl Parts {
     pub(crate) fn of(value: &impl Serialize) -> Result<Self, Unreadable> {
-        let mut variants = Self::default();
-        look_at(value, &mut variants)?;
-        Ok(variants)
+        let mut parts = Self::default();
+        look_at(value, &mut parts)?;
+        Ok(parts)
     }
-}
 
-impl Notes for Variants {
-    fn variant(&mut self, of: &'static str, _: u32, variant: &'static str) {
+    fn add(&mut self, part: impl Hash) {
         let mut hasher = DefaultHasher::new();
-        (of, variant).hash(&mut hasher);
+        part.hash(&mut hasher);
         self.count += 1;
         self.sum = self.sum.wrapping_add(hasher.finish());
     }
+}
 
-    fn fields(&mut self, _: &'static str, _: Option<&'static str>, _: &[&'static str]) {}
+impl Notes for Parts {
+    fn variant(&mut self, of: &'static str, _: u32, variant: &'static str) {
+        self.add((of, variant));
+    }
+
+    fn fields(&mut self, of: &'static str, _: Option<&'static str>, fields: &[&'static str]) {
+        self.add((of, fields.len()));
+    }
+
+    fn unnamed(&mut self, of: &'static str, count: usize) {
+        self.add((of, count));
+    }
 }
 
 /// Why a value cannot be read back: the bytes have no names, so that they may be read as another one without an error.
@@ -50,8 +62,8 @@ impl Notes for Variants {
 pub(crate) struct Unreadable(String);
 
 impl Unreadable {
-    pub(crate) fn another_variant() -> Self {
-        Self("a variant of an enum would be read as another one".to_owned())
+    pub(crate) fn as_another() -> Self {
+        Self("a variant of an enum would be read as another one, or a field as the one after it".to_owned())
     }
 
     fn left_out(field: &str) -> Self {
@@ -173,11 +185,19 @@ impl<'a> Serializer for Look<'a> {
         Ok(self)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Unreadable> {
+    fn serialize_tuple_struct(self, of: &'static str, count: usize) -> Result<Self, Unreadable> {
+        self.notes.unnamed(of, count);
         Ok(self)
     }
 
-    fn serialize_tuple_variant(self, of: &'static str, index: u32, variant: &'static str, _: usize) -> Result<Self, Unreadable> {
+    fn serialize_tuple_variant(
+        self,
+        of: &'static str,
+        index: u32,
+        variant: &'static str,
+        count: usize,
+    ) -> Result<Self, Unreadable> {
+        self.notes.unnamed(of, count);
         Ok(self.meet(of, index, variant))
     }
 

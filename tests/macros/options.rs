@@ -235,6 +235,21 @@ fn a_field_that_is_left_out_is_refused_before_it_is_written() {
 }
 
 #[test]
+fn a_field_without_a_name_that_is_left_out_is_refused_before_it_is_written() {
+    #[derive(Default, Serialize, Deserialize)]
+    struct Limits(#[serde(skip_serializing_if = "Option::is_none")] Option<u64>, Option<(u64, u64)>);
+    #[persistent]
+    struct Limited {
+        limits: Limits,
+    }
+    let store = store();
+    let insert = |most, window| store.transaction(|tx| tx.insert("l", Limited { limits: Limits(most, window) }));
+    let error = insert(None, Some((5, 0))).expect_err("it would be read as `Some(5), None`");
+    assert_eq!(error.kind(), metaparticle::ErrorKind::Encoding);
+    insert(Some(1), None).expect("nothing is left out");
+}
+
+#[test]
 fn a_module_that_cannot_read_what_it_writes_is_refused_before_it_is_written() {
     mod one_way {
         use serde::{Deserialize, Deserializer, Serializer, de::IgnoredAny};

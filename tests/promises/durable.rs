@@ -186,6 +186,19 @@ fn a_disk_that_never_confirms_is_an_error_that_says_what_is_not_known() {
     disk.release();
 }
 
+#[test]
+fn a_record_whose_disk_never_confirms_is_an_error_that_says_what_is_not_known() {
+    use metaparticle::engine::RecordKey;
+    use metaparticle::inspect::{Change, Inspector};
+    let (asked, _waits) = channel();
+    let disk = Arc::new(Disk { released: AtomicBool::new(false), waiting: Mutex::default(), asked: Mutex::new(asked) });
+    let engine = SlowDisk { memory: conformance::memory_engine(), disk };
+    let store = Store::builder("slow:").timeout(Duration::from_millis(50)).open_engine(engine);
+    let inspector = Inspector::new(&store);
+    let error = inspector.update(&RecordKey::new(*b"a"), |_| Ok(Change::Write(vec![1])));
+    assert_eq!(error.expect_err("the disk does not answer").kind(), ErrorKind::Indeterminate);
+}
+
 /// It may have commits that the library does not have.
 #[test]
 fn a_store_whose_journal_is_gone_is_refused() {

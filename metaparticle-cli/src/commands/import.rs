@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use metaparticle::Error;
+use metaparticle::engine::{RecordBytes, RecordKey};
 use metaparticle::inspect::{Inspector, Loader, StoredType};
 use serde_json::json;
 
@@ -28,7 +29,6 @@ pub(crate) fn run(url: Option<&str>, path: &Path, yes: bool, out: &mut Output) -
     let mut loader = inspector.loader();
     loader.replace = yes;
     let ended = lines(inspector, &mut *input, &mut loader, &progress);
-    // What was read before a wrong line stays, and is not lost again.
     inspector.flush()?;
     drop(progress);
     let counts = loader.counts;
@@ -54,35 +54,24 @@ fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
 }
 
 fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>, progress: &Progress) -> Result<(), Failure> {
-    let mut types: HashMap<String, StoredType> = HashMap::new();
-    let mut bytes = Vec::new();
+    let mut types = HashMap::new();
     // The first line whose record is not written yet.
     let mut unwritten = 1;
     let mut number = 0;
     loop {
         number += 1;
-        bytes.clear();
-        let of_line = |message: String| Failure::usage(format!("line {number}: {message}"));
-        let read = input.take(LINE_BYTES).read_until(b'\n', &mut bytes);
-        let read = read.map_err(|error| Failure::new(Code::Store, format!("line {number} cannot be read: {error}")))?;
-        if read == 0 {
-            return write(loader, unwritten..=number - 1);
-        }
-        if read as u64 == LINE_BYTES {
-            return Err(of_line("it is too long".to_owned()));
-        }
-        progress.advance(read as u64);
-        let text = std::str::from_utf8(&bytes).map_err(|_| of_line("it is not text".to_owned()))?.trim();
-        if text.is_empty() {
-            continue;
-        }
-        match line::parse(text, &types).map_err(of_line)? {
-            Line::Type(name, schemas) => {
-                let stored = StoredType::parse(&name, schemas.as_slice().into()).map_err(|error| of_line(error.to_string()))?;
-                inspector.put_schemas(&name, &schemas).map_err(|error| Failure::from(error).at(format!("line {number}")))?;
-                types.insert(name, stored);
+        let line = match next_line(inspector, input, number, &mut types, progress) {
+            Ok(line) => line,
+            Err(failure) => {
+                // What came before a wrong line stays.
+                write(loader, unwritten..=number - 1)?;
+                return Err(failure);
             }
-            Line::Record(key, record) => {
+        };
+        match line {
+            Next::End => return write(loader, unwritten..=number - 1),
+            Next::Nothing => {}
+            Next::Record(key, record) => {
                 if loader.is_full_for(&key, record.len()) {
                     write(loader, unwritten..=number - 1)?;
                     unwritten = number;
@@ -90,6 +79,47 @@ fn lines(inspector: &Inspector, input: &mut dyn BufRead, loader: &mut Loader<'_>
                 loader.add(key, record);
             }
         }
+    }
+}
+
+/// What a line comes to.
+enum Next {
+    Record(RecordKey, RecordBytes),
+    /// It is empty, or a type, which is known now.
+    Nothing,
+    End,
+}
+
+fn next_line(
+    inspector: &Inspector,
+    input: &mut dyn BufRead,
+    number: u64,
+    types: &mut HashMap<String, StoredType>,
+    progress: &Progress,
+) -> Result<Next, Failure> {
+    let of_line = |message: String| Failure::usage(format!("line {number}: {message}"));
+    let mut bytes = Vec::new();
+    let read = input.take(LINE_BYTES).read_until(b'\n', &mut bytes);
+    let read = read.map_err(|error| Failure::new(Code::Store, format!("line {number} cannot be read: {error}")))?;
+    if read == 0 {
+        return Ok(Next::End);
+    }
+    if read as u64 == LINE_BYTES {
+        return Err(of_line("it is too long".to_owned()));
+    }
+    progress.advance(read as u64);
+    let text = std::str::from_utf8(&bytes).map_err(|_| of_line("it is not text".to_owned()))?.trim();
+    if text.is_empty() {
+        return Ok(Next::Nothing);
+    }
+    match line::parse(text, types).map_err(of_line)? {
+        Line::Type(name, schemas) => {
+            let stored = StoredType::parse(&name, schemas.as_slice().into()).map_err(|error| of_line(error.to_string()))?;
+            inspector.put_schemas(&name, &schemas).map_err(|error| Failure::from(error).at(format!("line {number}")))?;
+            types.insert(name, stored);
+            Ok(Next::Nothing)
+        }
+        Line::Record(key, record) => Ok(Next::Record(key, record)),
     }
 }
 

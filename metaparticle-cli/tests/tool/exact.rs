@@ -92,7 +92,7 @@ fn a_wrong_line_is_named_and_those_before_it_stay() {
     let types = done(&["--store", &path, "export", "Account"]).lines().next().expect("a line").to_owned();
     let owner = "x".repeat(1 << 20);
     let large = format!("{{\"type\":\"Account\",\"key\":\"a\",\"schema\":0,\"fields\":{{\"balance\":1,\"owner\":\"{owner}\"}}}}");
-    for (wrong, message) in [
+    for (number, (wrong, message)) in [
         (&*large, "line 3: the record"),
         ("nonsense", "line 3: it is not JSON"),
         ("[]", "line 3: it is not a JSON object"),
@@ -103,8 +103,11 @@ fn a_wrong_line_is_named_and_those_before_it_stay() {
         ("{\"type\":\"Account\",\"key\":\"a\",\"schema\":0,\"fields\":{\"balance\":1,\"owner\":2}}", "the field `owner` is text"),
         ("{\"type\":\"Account\",\"schema_record\":\"01\"}", "line 3: the schema of Account"),
         ("{\"record_key\":\"0\",\"record\":\"\"}", "line 3: \"record_key\""),
-    ] {
-        let new = beside(&path, "wrong");
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let new = beside(&path, &format!("wrong-{number}"));
         let mut child = command(&["--store", &new, "import"]);
         let mut child = child.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let input = format!("{types}\n{account}\n{wrong}\n");
@@ -112,7 +115,8 @@ fn a_wrong_line_is_named_and_those_before_it_stay() {
         let output = child.wait_with_output().expect("ends");
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{wrong}: {error}");
-        assert!(error.contains(message), "{wrong}: {error}");
+        assert!(error.contains(message) && error.contains("1 new"), "{wrong}: {error}");
+        assert!(done(&["--store", &new, "get", "Account", "new"]).contains('x'), "{wrong}: the line before it is not there");
     }
 }
 

@@ -339,7 +339,7 @@ pub(super) fn read_too_early(name: &str, error: Error) -> Error {
 
 /// The error of a commit that was not made durable: it may be on disk all the same, and be found when the store is opened again. So
 /// whoever repeats the transaction then must not be told that nothing was written.
-pub(super) fn commit_is_open(name: &str, error: Error) -> Error {
+pub(crate) fn commit_is_open(name: &str, error: Error) -> Error {
     let message = match error.kind() {
         ErrorKind::Indeterminate => return error,
         ErrorKind::Timeout => format!(
