@@ -6,13 +6,14 @@ mod exit;
 mod stats;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::builder::Settings;
 pub use self::builder::StoreBuilder;
+use self::current::Scope;
 pub(crate) use self::current::current;
 pub use self::current::{Entered, open, scoped};
 use self::stats::Counters;
@@ -205,12 +206,7 @@ impl Store {
 
     /// Uses this store in place of the default one while `future` runs, on whatever thread that is.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        let store = self.clone();
-        let mut future = Box::pin(future);
-        poll_fn(move |context| {
-            let _entered = store.enter();
-            future.as_mut().poll(context)
-        })
+        Scope { store: self.clone(), future: Some(Box::pin(future)) }
     }
 
     /// Waits until everything committed so far, also with [`Durability::Eventual`](crate::Durability::Eventual), survives a

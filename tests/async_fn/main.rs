@@ -446,3 +446,26 @@ fn a_store_can_be_in_the_state_of_a_web_service() {
     fn takes(_: impl Future<Output = Result<u64>> + Send) {}
     takes(store.scope(increment("n")));
 }
+
+/// Also a future that is dropped before its end.
+#[test]
+fn destructors_in_a_scope_are_of_its_store() {
+    struct Increments;
+    impl Drop for Increments {
+        fn drop(&mut self) {
+            let counted = metaparticle::scoped("n", |counter: &mut Counter| {
+                counter.n += 1;
+                metaparticle::Ok(())
+            });
+            counted.expect("the store is entered");
+        }
+    }
+    let store = Store::open("memory:").expect("opens");
+    let mut future = Box::pin(store.scope(async {
+        let _increments = Increments;
+        std::future::pending::<()>().await;
+    }));
+    assert!(later::poll_once(&mut future).is_pending());
+    drop(future);
+    assert_eq!(store.transaction(|tx| tx.get::<Counter>("n").map(|counter| counter.n)).expect("reads"), 1);
+}

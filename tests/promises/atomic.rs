@@ -27,6 +27,7 @@ on_every_engine! {
     an_object_that_may_be_absent_is_changed_if_it_is_there
     the_error_of_the_caller_is_kept
     the_destructor_of_a_thread_local_can_run_a_transaction
+    what_a_read_only_transaction_would_write_leaves_nothing
 }
 
 fn the_destructor_of_a_thread_local_can_run_a_transaction(engine: &str) {
@@ -35,6 +36,7 @@ fn the_destructor_of_a_thread_local_can_run_a_transaction(engine: &str) {
         fn drop(&mut self) {
             let add = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n += 1);
             self.0.transaction(add).expect("adds");
+            self.0.run(|| increment("n")).expect("increments");
         }
     }
     thread_local! {
@@ -48,7 +50,17 @@ fn the_destructor_of_a_thread_local_can_run_a_transaction(engine: &str) {
         of_thread.run(|| increment("n")).expect("increments");
     });
     thread.join().expect("no panic");
-    assert_eq!(store.run(|| count("n")).expect("counts"), 2);
+    assert_eq!(store.run(|| count("n")).expect("counts"), 3);
+}
+
+/// Not even that the store knows the type.
+fn what_a_read_only_transaction_would_write_leaves_nothing(engine: &str) {
+    let store = TestStore::new(engine);
+    let options = metaparticle::TransactionOptions::new().read_only();
+    let error = store.transaction_with(options, |tx| tx.insert("n", Counter { n: 1 })).expect_err("it is read-only");
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+    let known = metaparticle::inspect::Inspector::new(&store).stored_type("Counter").expect("reads");
+    assert!(known.is_none(), "{known:?}");
 }
 
 fn an_error_rolls_back(engine: &str) {

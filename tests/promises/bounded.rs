@@ -16,6 +16,7 @@ on_every_engine! {
     who_gives_up_after_a_conflict_is_told_what_took_the_last_of_the_time
     a_body_that_takes_too_long_is_not_committed
     a_slow_engine_call_is_not_begun_after_the_deadline
+    a_range_is_not_read_on_after_the_deadline
     a_nested_function_does_not_load_its_parameters_after_the_deadline
     a_slow_body_does_not_hold_up_everybody_for_ever
     a_slow_body_is_not_overtaken_for_ever
@@ -124,6 +125,15 @@ fn a_slow_engine_call_is_not_begun_after_the_deadline(engine: &str) {
     let error = store.transaction(|tx| {
         clock.advance(Duration::from_secs(11));
         tx.get::<Counter>("n").map(drop)
+    });
+    assert!(error.expect_err("too late").is_timeout());
+}
+
+fn a_range_is_not_read_on_after_the_deadline(engine: &str) {
+    let (store, clock) = manual(engine);
+    let error = store.transaction(|tx| {
+        clock.advance(Duration::from_secs(11));
+        tx.keys::<Counter>(..).try_for_each(|key| key.map(drop))
     });
     assert!(error.expect_err("too late").is_timeout());
 }

@@ -1,6 +1,7 @@
 //! What happens after a conflict is decided by the transaction, not by the error that a body returns.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,7 @@ on_every_engine! {
     now_and_random_are_the_same_in_every_attempt
     after_commit_runs_once
     after_commit_does_not_run_for_what_is_rolled_back
+    an_effect_that_panics_does_not_keep_others_from_it
     arguments_are_fresh_in_every_attempt
     one_hot_object_serves_everybody
 }
@@ -139,6 +141,24 @@ fn after_commit_runs_once(engine: &str) {
         })
         .expect("commits");
     assert_eq!(sent.load(Ordering::SeqCst), 3, "once, and after the commit");
+}
+
+fn an_effect_that_panics_does_not_keep_others_from_it(engine: &str) {
+    let store = TestStore::new(engine);
+    let ran = Arc::new(AtomicU64::new(0));
+    let changes = |tx: &Tx| {
+        for n in 0..3 {
+            let ran = ran.clone();
+            tx.after_commit(move || {
+                ran.fetch_add(1, Ordering::SeqCst);
+                assert!(n != 0, "the first one panics");
+            });
+        }
+        tx.get_mut::<Counter>("n").map(|mut counter| counter.n += 1)
+    };
+    let panic = catch_unwind(AssertUnwindSafe(|| store.transaction(changes)));
+    assert!(panic.is_err(), "the panic goes on");
+    assert_eq!((ran.load(Ordering::SeqCst), store.run(|| count("n")).expect("counts")), (3, 1));
 }
 
 fn after_commit_does_not_run_for_what_is_rolled_back(engine: &str) {

@@ -1,5 +1,6 @@
 //! A transactional function that is called inside another one joins it.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use metaparticle::{Error, ErrorKind, Ref, Result, Store, Tx, transactional};
@@ -18,6 +19,8 @@ on_every_engine! {
     a_nested_read_only_function_cannot_change_anything
     a_nested_read_only_function_sees_what_was_changed_before
     what_a_nested_function_leaves_may_run_transactions_as_it_goes
+    what_a_nested_function_could_not_store_is_undone_with_it
+    changes_of_many_nested_functions_are_undone_one_by_one
     half_a_change_of_a_nested_function_is_not_forgotten
     half_a_change_of_the_outer_function_is_not_forgotten
 }
@@ -247,4 +250,77 @@ fn half_a_change_of_the_outer_function_is_not_forgotten(engine: &str) {
     let error = error.expect_err("half a change was forgotten");
     assert!(error.kind() == ErrorKind::Interrupted && error.to_string().contains("Counter \"left\""), "{error}");
     assert_eq!(count("left").expect("counts"), 0);
+}
+
+/// A value that no bytes could be read back as.
+#[metaparticle::persistent(default)]
+struct Document {
+    content: serde_json::Value,
+    n: u64,
+}
+
+fn what_a_nested_function_could_not_store_is_undone_with_it(engine: &str) {
+    #[transactional]
+    fn fill(document: &mut Document, counter: Ref<Counter>) -> Result<u64> {
+        document.content = serde_json::json!({ "a": 1 });
+        Err(Error::engine(ErrorKind::Engine, format!("it is {}", counter.n)))
+    }
+    #[transactional]
+    fn fill_all(document: &mut Document) -> Result<()> {
+        document.n = 1;
+        document.content = serde_json::json!({ "a": 1 });
+        Ok(())
+    }
+    let store = TestStore::new(engine);
+    let fill_in_vain = |_: &Tx| {
+        assert!(fill("d", "n").is_err());
+        increment("n")
+    };
+    assert_eq!(store.run(|| store.transaction(fill_in_vain)).expect("only what failed is undone"), 1);
+    let error = store.run(|| store.transaction(|_| fill_all("d"))).expect_err("it cannot be stored");
+    assert_eq!(error.kind(), ErrorKind::Encoding);
+}
+
+/// Each goes back to what was before it, however deeply it was nested.
+fn changes_of_many_nested_functions_are_undone_one_by_one(engine: &str) {
+    const ALL: &str = "all";
+    #[transactional]
+    fn add(counter: &mut Counter, tx: &Tx, depth: usize, fails: u32) -> Result<()> {
+        counter.n += 1;
+        tx.get_mut::<Counter>(ALL)?.n += 1;
+        if depth > 0 {
+            let _ = add(depth.to_string(), depth - 1, fails);
+            tx.get_mut::<Counter>(ALL)?.n += 1;
+            let _ = add(depth.to_string(), 0, fails);
+        }
+        if fails & (1 << depth) > 0 { Err(Error::engine(ErrorKind::Engine, "it fails")) } else { Ok(()) }
+    }
+    /// The same, on a map that is put back as a whole.
+    fn add_to(map: &mut BTreeMap<String, u64>, key: &str, depth: usize, fails: u32) {
+        let before = map.clone();
+        let add_one = |map: &mut BTreeMap<String, u64>, key: &str| *map.entry(key.to_owned()).or_default() += 1;
+        add_one(map, key);
+        add_one(map, ALL);
+        if depth > 0 {
+            add_to(map, &depth.to_string(), depth - 1, fails);
+            add_one(map, ALL);
+            add_to(map, &depth.to_string(), 0, fails);
+        }
+        if fails & (1 << depth) > 0 {
+            *map = before;
+        }
+    }
+    let store = TestStore::new(engine);
+    let _entered = store.enter();
+    let mut expected = BTreeMap::new();
+    let added = store.transaction(|tx| {
+        for fails in 0..16 {
+            let _ = add("first", 3, fails);
+        }
+        tx.range::<Counter>(..).map(|entry| entry.map(|(key, counter)| (key, counter.n))).collect::<Result<BTreeMap<_, _>>>()
+    });
+    for fails in 0..16 {
+        add_to(&mut expected, "first", 3, fails);
+    }
+    assert_eq!(added.expect("commits"), expected);
 }

@@ -25,6 +25,7 @@ on_every_engine! {
     what_was_changed_before_the_wait_is_written_once
     an_object_that_comes_into_a_range_ends_a_wait
     whoever_waits_does_not_hold_up_others
+    a_condition_is_given_up_also_while_everything_changes
 }
 
 fn a_bounded_queue_loses_nothing_and_gives_nothing_twice(engine: &str) {
@@ -272,4 +273,24 @@ fn whoever_waits_does_not_hold_up_others(engine: &str) {
         waiting.join().expect("no panic").expect("the condition came true");
     });
     assert_eq!(store.run(|| count("n")).expect("counts"), 3);
+}
+
+/// What the body has read changes each time that it runs, so that it is woken at once, again and again.
+fn a_condition_is_given_up_also_while_everything_changes(engine: &str) {
+    #[transactional]
+    fn wait_in_vain(tx: &Tx, counter: Ref<Counter>, run: &dyn Fn()) -> Result<()> {
+        run();
+        tx.wait_until(counter.n == u64::MAX)
+    }
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let store = TestStore::with(engine, |settings| settings.clock(clock.clone()));
+    let runs = AtomicU32::new(0);
+    let run = || {
+        assert!(runs.fetch_add(1, Ordering::Relaxed) < 100, "it does not give up");
+        std::thread::scope(|scope| scope.spawn(|| store.run(|| increment("n"))).join().expect("no panic")).expect("increments");
+        clock.advance(Duration::from_secs(1));
+    };
+    let error = store.run(|| wait_in_vain("n", &run)).expect_err("it never comes true");
+    assert!(error.is_timeout(), "{error}");
+    assert!(runs.load(Ordering::Relaxed) >= 5, "{runs:?}");
 }

@@ -2,7 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use smallvec::SmallVec;
 
 use super::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,10 +20,13 @@ use crate::transaction::{TransactionOptions, run};
 static DEFAULT: RwLock<Option<Store>> = RwLock::new(None);
 
 thread_local! {
-    /// Stores entered on this thread, each with the number of its guard.
-    static ENTERED: RefCell<Vec<(u64, Rc<Store>)>> = const { RefCell::new(Vec::new()) };
+    /// Stores entered on this thread, each with the number of its guard. Without a destructor, so that those of other thread locals can
+    /// enter one.
+    static ENTERED: RefCell<ManuallyDrop<Stores>> = const { RefCell::new(ManuallyDrop::new(Stores::new_const())) };
     static NEXT_GUARD: Cell<u64> = const { Cell::new(0) };
 }
+
+type Stores = SmallVec<[(u64, Rc<Store>); 2]>;
 
 /// Opens a store and makes it the process's default, in place of any other.
 ///
@@ -48,8 +56,7 @@ pub fn open(url: impl AsRef<str>) -> Result<Store> {
 
 /// The store that transactional functions on this thread work on now.
 pub(crate) fn current() -> Result<Rc<Store>> {
-    // In the destructor of another thread local, none is entered any more.
-    if let Ok(Some(store)) = ENTERED.try_with(|entered| entered.borrow().last().map(|(_, store)| store.clone())) {
+    if let Some(store) = ENTERED.with_borrow(|entered| entered.last().map(|(_, store)| store.clone())) {
         return Ok(store);
     }
     DEFAULT.read().clone().map(Rc::new).ok_or_else(|| {
@@ -79,12 +86,41 @@ impl Entered {
 impl Drop for Entered {
     /// Guards may be dropped in any order: each takes its own store away.
     fn drop(&mut self) {
-        let left = ENTERED.try_with(|entered| {
-            let mut entered = entered.borrow_mut();
+        let left = ENTERED.with_borrow_mut(|entered| {
             let index = entered.iter().position(|(guard, _)| *guard == self.guard)?;
-            Some(entered.remove(index))
+            let left = entered.remove(index);
+            if entered.is_empty() {
+                // Nothing else gives up its room when the thread ends.
+                **entered = Stores::new_const();
+            }
+            Some(left)
         });
         drop(left);
+    }
+}
+
+/// See [`Store::scope`].
+pub(super) struct Scope<F> {
+    pub(super) store: Store,
+    /// `None` once it is dropped.
+    pub(super) future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for Scope<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { store, future } = &mut *self;
+        let _entered = store.enter();
+        future.as_mut().expect("it is not dropped").as_mut().poll(context)
+    }
+}
+
+impl<F> Drop for Scope<F> {
+    /// Destructors in the future are of the store, too.
+    fn drop(&mut self) {
+        let _entered = self.store.enter();
+        self.future = None;
     }
 }
 

@@ -49,8 +49,16 @@ pub(super) struct State {
     pub(super) fresh: Option<Box<Fresh>>,
     /// Set once the attempt cannot be committed any more, whatever its body returns.
     pub(super) doom: Option<Box<Doom>>,
+    /// How deeply nested the function was that has left what cannot be stored, if that is the doom.
+    pub(super) unstorable: usize,
     /// What to put back if a nested function fails.
-    pub(super) undo: Vec<(usize, Current)>,
+    pub(super) undo: Vec<Undo>,
+    /// The nested function that is running, by number; 0: none.
+    pub(super) frame: u32,
+    /// The number of the last one that was begun.
+    pub(super) frames: u32,
+    /// Whether anything was changed that no nested function undoes any more.
+    pub(super) has_changed: bool,
     pub(super) effects: Vec<Effect>,
     pub(super) random: fastrand::Rng,
     /// How many functions are nested in the outermost one.
@@ -85,6 +93,14 @@ pub(super) struct Ended {
     pub(super) log: Log,
 }
 
+/// An object before its first change in a nested function.
+pub(super) struct Undo {
+    pub(super) index: usize,
+    pub(super) before: Current,
+    /// As the slot's, before.
+    pub(super) changed_in: u32,
+}
+
 /// An object in an attempt.
 pub(super) struct Slot {
     pub(super) info: &'static TypeInfo,
@@ -93,6 +109,8 @@ pub(super) struct Slot {
     /// What it shall be.
     pub(super) current: Current,
     pub(super) read_fields: FieldSet,
+    /// The innermost function, of those that are running, that has changed it: what it was before that is known.
+    pub(super) changed_in: u32,
     /// Whether the body knows if the object exists.
     pub(super) read_existence: bool,
     /// Whether a handle for writing is out.
@@ -280,9 +298,14 @@ impl Attempt {
 
     /// Loads all objects that the attempt does not have yet, in one step.
     pub(crate) fn load(&self, keys: Keys) -> Result<()> {
-        self.check()?;
-        self.check_deadline().inspect_err(|error| self.doom(Doom::Failed(error.clone())))?;
+        self.check_in_time()?;
         self.load_at_start(keys)
+    }
+
+    /// Before the engine is asked for more: whether the attempt can still come to something.
+    pub(super) fn check_in_time(&self) -> Result<()> {
+        self.check()?;
+        self.check_deadline().inspect_err(|error| self.doom(Doom::Failed(error.clone())))
     }
 
     /// As [`load`](Self::load), when the attempt has just begun, so that nobody need look at the clock.
@@ -526,6 +549,7 @@ impl State {
             info,
             base: record,
             current: Current::Base,
+            changed_in: 0,
             read_fields: FieldSet::NONE,
             read_existence: false,
             lent: false,
@@ -542,12 +566,17 @@ impl State {
     pub(super) fn set_current(&mut self, index: usize, current: Current) {
         let slot = &mut self.slots[index];
         let before = std::mem::replace(&mut slot.current, current);
-        self.undo.push((index, before));
+        if self.frame == 0 {
+            self.has_changed = true;
+        } else if slot.changed_in != self.frame {
+            let changed_in = std::mem::replace(&mut slot.changed_in, self.frame);
+            self.undo.push(Undo { index, before, changed_in });
+        }
     }
 
     /// Whether nothing was ever changed, or all of it is undone.
     pub(super) fn has_changed_nothing(&self) -> bool {
-        self.undo.is_empty()
+        !self.has_changed && self.undo.is_empty()
     }
 
     pub(super) fn interrupt(&mut self, object: String) {

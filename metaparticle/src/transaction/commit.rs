@@ -182,24 +182,28 @@ impl Attempt {
                 Current::Base => continue,
                 Current::Removed if slot.base.is_none() => continue,
                 Current::Removed => None,
-                Current::Changed(change) => {
-                    let bytes =
-                        self.changed_record(slot, change, rebased).map_err(|error| error.within(slot.info.object(key)))?;
-                    let Some(bytes) = bytes else { continue };
-                    Some(bytes)
-                }
+                Current::Changed(change) => match self.changed_record(slot, key, change, rebased)? {
+                    None => continue,
+                    bytes => bytes,
+                },
             };
-            if self.fixed().read_only {
-                let message = format!("`{}` is read-only, and has changed {}", self.fixed().name, slot.info.object(key));
-                return Err(Error::new(ErrorKind::ReadOnly, message));
-            }
+            self.check_may_write(slot, key)?;
             writes.push(Write { key: key.clone(), bytes });
         }
         Ok(writes)
     }
 
+    fn check_may_write(&self, slot: &Slot, key: &RecordKey) -> Result<()> {
+        if !self.fixed().read_only {
+            return Ok(());
+        }
+        let message = format!("`{}` is read-only, and has changed {}", self.fixed().name, slot.info.object(key));
+        Err(Error::new(ErrorKind::ReadOnly, message))
+    }
+
     /// The changed record's bytes; `None` if they are what the engine has.
-    fn changed_record(&self, slot: &Slot, change: &Change, rebased: bool) -> Result<Option<RecordBytes>> {
+    fn changed_record(&self, slot: &Slot, key: &RecordKey, change: &Change, rebased: bool) -> Result<Option<RecordBytes>> {
+        let of_object = |error: Error| error.within(slot.info.object(key));
         let engine = self.store.engine();
         let waiter = self.waiter();
         let base = slot.base.as_ref().map(|record| &*record.bytes);
@@ -209,19 +213,23 @@ impl Attempt {
                 return Ok(None);
             }
             if let Some(record) = change.fields.record(schema.number()) {
-                schema.check_new(record)?;
+                schema.check_new(record).map_err(of_object)?;
                 return Ok(Some(record.clone()));
             }
         }
         let mut written = if rebased { change.changed | change.assigned } else { change.changed };
         if let (Some(base), false) = (base, change.whole) {
-            written = unequal_fields(slot, base, change, written, engine, &waiter)?;
+            written = unequal_fields(slot, base, change, written, engine, &waiter).map_err(of_object)?;
             if written.is_empty() {
                 return Ok(None);
             }
         }
+        if base.is_none() || !change.whole {
+            // It is surely changed; and the store may not know the schema yet, which would be written with it.
+            self.check_may_write(slot, key)?;
+        }
         let onto = if change.whole { None } else { base };
-        let bytes = slot.info.compose(onto, &change.fields, written, engine, &waiter)?;
+        let bytes = slot.info.compose(onto, &change.fields, written, engine, &waiter).map_err(of_object)?;
         Ok((base != Some(&bytes)).then(|| bytes.into()))
     }
 

@@ -137,7 +137,10 @@ impl Attempt {
             }
             Some(Err(error)) => {
                 let name = info.object(&state.seen.records[index].0);
-                state.doom.get_or_insert_with(|| Box::new(Doom::Failed(error.within(name))));
+                if state.doom.is_none() {
+                    state.unstorable = state.nesting;
+                    state.doom = Some(Box::new(Doom::Failed(error.within(name))));
+                }
             }
             // As it was.
             Some(Ok((fields, _))) if fields.is_whole::<T>() => leave(object, slot.bytes()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::Tx;
-use super::attempt::{Attempt, Doom};
+use super::attempt::{Attempt, Doom, Effect};
 use super::commit::Committed;
 use super::conflict::{Conflict, Fresh, insists};
 use super::fixed::Fixed;
@@ -132,7 +132,7 @@ impl<'a> Transaction<'a> {
                 Next::Return(out) => return out,
                 Next::Fail(error) => return Out::from_error(self.explain(error, number)),
                 Next::RunAgain(conflict) => conflict,
-                Next::Wait(waits) => match waits.map_or(Ok(()), |waits| self.wait(number, &waits)) {
+                Next::Wait(waits) => match self.wait(number, waits) {
                     Ok(()) => {
                         (turn, fresh) = (None, None);
                         continue;
@@ -229,12 +229,21 @@ impl<'a> Transaction<'a> {
             Ok(Committed::Done) => {
                 let effects = attempt.take_effects();
                 attempt.leave();
-                effects.into_iter().for_each(|effect| effect());
+                run_effects(effects);
                 Next::Return(out)
             }
             Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
             Err(error) => Next::Fail(error),
         }
+    }
+}
+
+/// Runs all of them: one that panics does not keep the others from it.
+pub(super) fn run_effects(effects: Vec<Effect>) {
+    let panics = effects.into_iter().filter_map(|effect| catch_unwind(AssertUnwindSafe(effect)).err());
+    // The first panic goes on once all have run.
+    if let Some(panic) = panics.reduce(|first, _| first) {
+        resume_unwind(panic);
     }
 }
 

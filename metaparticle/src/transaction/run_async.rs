@@ -21,7 +21,7 @@ use super::hot_keys::{HotList, Turn};
 use super::log::{Call, Log, wait};
 use super::options::TransactionOptions;
 use super::outcome::Outcome;
-use super::run::{Next, Panic, Transaction, judge, run_body, run_nested, running};
+use super::run::{Next, Panic, Transaction, judge, run_body, run_effects, run_nested, running};
 use crate::clock::Clock;
 use crate::engine::{Answer, CommitId, RecordKey, Reply, Request, Seen, Stamp, Write};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,9 +47,7 @@ pub(crate) async fn run_async<Out: Outcome>(store: Store, options: TransactionOp
             Next::Fail(error) => return Out::from_error(transaction.explain(error, number)),
             Next::RunAgain(conflict) => conflict,
             Next::Wait(waits) => {
-                if let Some(waits) = waits
-                    && let Err(error) = transaction.wait_async(number, &waits).await
-                {
+                if let Err(error) = transaction.wait_async(number, waits).await {
                     return Out::from_error(error);
                 }
                 known.clear();
@@ -157,7 +155,7 @@ impl AsyncAttempt<'_> {
         };
         match self.commit(ended).await {
             Ok((Committed::Done, effects)) => {
-                effects.into_iter().for_each(|effect| effect());
+                run_effects(effects);
                 Next::Return(out)
             }
             Ok((Committed::Conflict(conflict), _)) => Next::RunAgain(conflict),

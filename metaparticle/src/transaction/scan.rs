@@ -106,7 +106,7 @@ impl Attempt {
 
     /// The keys of a page of `range`, as this transaction sees it, and the part of `range` that the page is all of.
     pub(super) fn scan<T: Persistent>(&self, range: &KeyRange, with_objects: bool) -> Result<(VecDeque<RecordKey>, KeyRange)> {
-        self.check()?;
+        self.check_in_time()?;
         let info = self.info::<T>()?;
         let engine = self.store.engine();
         let page = match self.log() {

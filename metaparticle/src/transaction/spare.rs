@@ -39,7 +39,11 @@ impl State {
             gate,
             fresh,
             doom,
+            unstorable,
             undo,
+            frame,
+            frames,
+            has_changed,
             effects,
             random: _,
             nesting,
@@ -57,7 +61,8 @@ impl State {
         effects.clear();
         room_for_writes.clear();
         room_for_keys.clear();
-        (*stamp, *durable_at, *nesting) = (Stamp(0), Stamp(0), 0);
+        (*stamp, *durable_at, *nesting, *unstorable) = (Stamp(0), Stamp(0), 0, 0);
+        (*frame, *frames, *has_changed) = (0, 0, false);
         (*gate, *fresh, *doom, *interrupted, *turn) = (None, None, None, None, None);
     }
 }
@@ -66,7 +71,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::engine::RecordKey;
-    use crate::transaction::attempt::{Current, Doom};
+    use crate::transaction::attempt::{Current, Doom, Undo};
 
     #[test]
     fn what_is_left_to_the_next_attempt_is_room_only() {
@@ -74,16 +79,18 @@ mod tests {
         let mut state = State::default();
         state.seen.records.push((key.clone(), None));
         state.seen.stamp = Stamp(7);
-        (state.durable_at, state.nesting) = (Stamp(8), 2);
+        (state.durable_at, state.nesting, state.unstorable) = (Stamp(8), 2, 2);
+        (state.frame, state.frames, state.has_changed) = (1, 1, true);
         (state.fresh, state.doom) = (Some(Box::new((key, None))), Some(Box::new(Doom::Waits)));
-        state.undo.push((0, Current::Base));
+        state.undo.push(Undo { index: 0, before: Current::Base, changed_in: 0 });
         state.effects.push(Box::new(|| panic!("nobody asked for it")));
         state.interrupt("an object".to_owned());
         Box::new(state).leave();
         let state = State::spare();
         assert!(state.seen.records.capacity() > 0, "it is another one");
         assert!(state.seen.records.is_empty() && state.undo.is_empty() && state.effects.is_empty());
-        assert_eq!((state.seen.stamp, state.durable_at, state.nesting), (Stamp(0), Stamp(0), 0));
+        assert_eq!((state.seen.stamp, state.durable_at), (Stamp(0), Stamp(0)));
+        assert_eq!((state.nesting, state.unstorable, state.frame, state.frames, state.has_changed), (0, 0, 0, 0, false));
         assert!(state.fresh.is_none() && state.doom.is_none() && state.interrupted.is_none());
     }
 }

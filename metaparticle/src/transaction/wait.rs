@@ -2,7 +2,9 @@
 //!
 //! Nothing is missed: what was read is compared with what is there before the wait begins.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::attempt::{Attempt, Doom, Ended};
 use super::commit::within_function;
@@ -114,22 +116,37 @@ impl Waits {
 
 impl Transaction<'_> {
     /// Waits on this thread, after attempt `number`.
-    pub(super) fn wait(&mut self, number: u32, waits: &Waits) -> Result<()> {
+    pub(super) fn wait(&mut self, number: u32, waits: Wait) -> Result<()> {
+        let Some(waits) = waits else { return self.is_in_time(number) };
         let woken = self.store.waiter(self.fixed.deadline).wait_for(waits.change(self.store));
-        self.woken(number, waits, woken)
+        self.woken(number, &waits, woken)
     }
 
     /// Waits in the future.
-    pub(super) async fn wait_async(&mut self, number: u32, waits: &Waits) -> Result<()> {
+    pub(super) async fn wait_async(&mut self, number: u32, waits: Wait) -> Result<()> {
+        // What changes all the time is not waited for; others of the executor's are let go on all the same.
+        give_way().await;
+        let Some(waits) = waits else { return self.is_in_time(number) };
         let left = self.fixed.left(self.store.clock());
         let woken = within(self.store.clock(), left, waits.change(self.store)).await;
-        self.woken(number, waits, woken)
+        self.woken(number, &waits, woken)
+    }
+
+    fn is_in_time(&self, number: u32) -> Result<()> {
+        match self.fixed.left(self.store.clock()).is_zero() {
+            true => Err(self.explain(self.fixed.too_late(), number)),
+            false => Ok(()),
+        }
     }
 
     /// After a wait, a transaction goes on as one that has just begun; only its attempts are still counted.
     fn woken(&mut self, number: u32, waits: &Waits, woken: Woken) -> Result<()> {
         let woken = woken.ok_or_else(|| never_true(self.fixed.name, &waits.objects))?;
         woken.map_err(|error| within_function(self.fixed.name, error))?;
+        // Where something changes as often as the body runs, it is always woken.
+        if self.fixed.left(self.store.clock()).is_zero() {
+            return Err(never_true(self.fixed.name, &waits.objects));
+        }
         if let Some(group) = &waits.group {
             // What it has left is not what is there any more.
             self.store.groups().forget(group);
@@ -139,6 +156,19 @@ impl Transaction<'_> {
         self.last_wait = Some((number, waits.objects.clone()));
         Ok(())
     }
+}
+
+/// Is ready when it is polled again, which is soon.
+async fn give_way() {
+    let mut has_given_way = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_given_way, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// What a body is told whose condition is not true yet.
