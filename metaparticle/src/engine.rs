@@ -4,8 +4,8 @@
 //! essential operation, the *minitransaction* [`Engine::execute`]; [`scan`](Engine::scan) reads ranges with the same
 //! consistency, [`watch`](Engine::watch) waits for a change, [`durable`](Engine::durable) waits for the disk.
 //!
-//! The contract is checked by the suite in `metaparticle::conformance` (feature `conformance`), which engines of other crates
-//! can run too.
+//! What can be seen of the contract in a running engine is checked by the suite in `metaparticle::conformance` (feature
+//! `conformance`), which engines of other crates can run too.
 
 use std::fmt;
 use std::future::Future;

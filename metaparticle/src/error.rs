@@ -111,7 +111,7 @@ impl Error {
         self.kind() == ErrorKind::Conflict
     }
 
-    /// Whether the deadline passed before the commit was sent. Nothing was written.
+    /// Whether the deadline passed before the commit was sent, or before a condition came true. Nothing was written.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }

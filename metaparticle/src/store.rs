@@ -131,11 +131,22 @@ impl Store {
     /// assert_eq!(count, 1);
     /// # metaparticle::Ok(())
     /// ```
+    ///
+    /// # Errors
+    /// Those of the body; [`Conflict`](ErrorKind::Conflict) and [`Timeout`](ErrorKind::Timeout) if it did not come to its end;
+    /// [`Indeterminate`](ErrorKind::Indeterminate) if it is not known whether it was committed, or whether that lasts;
+    /// [`Limit`](ErrorKind::Limit) if it changes more than the engine takes; those of the engine.
+    ///
+    /// # Panics
+    /// If the body panics; nothing was written then. If an effect of [`Tx::after_commit`] does; all was written then.
     pub fn transaction<R, E: From<Error>>(&self, body: impl Fn(&Tx) -> Result<R, E>) -> Result<R, E> {
         run(&Rc::new(self.clone()), TransactionOptions::new(), body)
     }
 
     /// As [`transaction`](Store::transaction), with options.
+    ///
+    /// # Errors
+    /// As there; [`ReadOnly`](ErrorKind::ReadOnly) if it was not to change anything.
     pub fn transaction_with<R, E: From<Error>>(
         &self,
         options: TransactionOptions,
@@ -164,6 +175,9 @@ impl Store {
     ///     .await
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// As [`transaction`](Store::transaction), and its panics.
     pub fn transaction_async<R, E: From<Error>, Body: Fn(&Tx) -> Result<R, E>>(
         &self,
         body: Body,
@@ -172,6 +186,9 @@ impl Store {
     }
 
     /// As [`transaction_async`](Store::transaction_async), with options.
+    ///
+    /// # Errors
+    /// As [`transaction_with`](Store::transaction_with).
     pub fn transaction_async_with<R, E: From<Error>, Body: Fn(&Tx) -> Result<R, E>>(
         &self,
         options: TransactionOptions,

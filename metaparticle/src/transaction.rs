@@ -136,7 +136,8 @@ impl Tx {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is none and `T` is not `#[persistent(default)]`;
     /// [`Borrowed`](crate::ErrorKind::Borrowed) while it is borrowed for writing;
-    /// [`Incompatible`](crate::ErrorKind::Incompatible) or [`Corrupt`](crate::ErrorKind::Corrupt) if its record cannot be read.
+    /// [`Incompatible`](crate::ErrorKind::Incompatible) or [`Corrupt`](crate::ErrorKind::Corrupt) if its record cannot be read;
+    /// those of [`contains`](Tx::contains).
     pub fn get<T: Target>(&self, key: impl KeyFor<T::Object>) -> Result<T::Ref<'_>> {
         T::get(self, &key.object_key())
     }
@@ -157,7 +158,7 @@ impl Tx {
     /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object of this key is borrowed;
     /// [`Incompatible`](crate::ErrorKind::Incompatible) or [`Corrupt`](crate::ErrorKind::Corrupt) if what was there cannot be read,
     /// and so must not be overwritten (it can be [removed](Tx::remove), where it is not the engine that finds it damaged);
-    /// [`Encoding`](crate::ErrorKind::Encoding) if a field cannot be stored.
+    /// [`Encoding`](crate::ErrorKind::Encoding) if a field cannot be stored; those of [`contains`](Tx::contains).
     pub fn insert<T: Persistent>(&self, key: impl KeyFor<T>, object: T) -> Result<()> {
         self.attempt.insert(&key.object_key(), &object)
     }
@@ -198,6 +199,9 @@ impl Tx {
     /// })?;
     /// # metaparticle::Ok(())
     /// ```
+    ///
+    /// # Errors
+    /// Its items: those of [`contains`](Tx::contains), after which there are no more.
     pub fn keys<T: Persistent>(&self, range: impl IntoRange<T::Key>) -> Keys<'_, T> {
         Keys::new(self, key_range::<T>(range))
     }
@@ -222,6 +226,9 @@ impl Tx {
     /// assert_eq!(total, 3);
     /// # metaparticle::Ok(())
     /// ```
+    ///
+    /// # Errors
+    /// Its items: as [`keys`](Tx::keys), and those of [`get`](Tx::get) for one object, after which it goes on.
     pub fn range<T: Persistent>(&self, range: impl IntoRange<T::Key>) -> Range<'_, T> {
         Range::new(self, key_range::<T>(range))
     }
