@@ -77,7 +77,8 @@ impl StoreBuilder {
     }
 
     /// How much memory an engine on disk may use to keep records at hand, in bytes; 64 MiB unless set. A record with the object that it was
-    /// decoded to counts three times its bytes; objects of types that take far more than that take more memory.
+    /// decoded to counts three times its bytes; objects of types that take far more than that take more memory. sled takes 1 MiB in any
+    /// case.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.settings.cache_bytes = bytes;
         self

@@ -42,6 +42,9 @@ impl LibraryError for ::sled::Error {
 /// After so long, sled is asked whether it has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// sled panics at less than 256 bytes, which would be taken for damage; and with so little, it keeps nothing at all.
+const LEAST_CACHE_BYTES: u64 = 1 << 20;
+
 /// Everything is in one tree.
 pub(crate) struct Sled {
     // Dropped in this order: sled's handles, then ours on its file.
@@ -69,7 +72,7 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
 
 fn open_files(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::Db> {
     let open = || {
-        let config = ::sled::Config::new().path(folder.files()).cache_capacity(cache_bytes);
+        let config = ::sled::Config::new().path(folder.files()).cache_capacity(cache_bytes.max(LEAST_CACHE_BYTES));
         // Its background thread only logs errors of syncing; we sync ourselves.
         guarded(path, ErrorKind::Corrupt, "could not open its files", || config.flush_every_ms(None).open())
     };

@@ -47,6 +47,15 @@ fn a_first_opening_that_left_half_a_file_is_begun_anew() {
     }
 }
 
+#[test]
+fn a_store_opens_with_a_cache_of_nothing() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    apply(&super::open(&path, 0).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
+    move_to_tables(&path);
+    assert_eq!(get(&super::open(&path, 0).expect("opens"), b"a"), Some(bytes(1, 10)));
+}
+
 /// What is done to fjall's files.
 type Damage = fn(&Path);
 

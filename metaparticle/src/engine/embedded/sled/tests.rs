@@ -89,6 +89,19 @@ fn a_damaged_snapshot_is_put_aside() {
 }
 
 #[test]
+fn a_store_opens_with_a_cache_of_nothing() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    apply(&open(&path).expect("opens"), 1, &[(b"a", Some(bytes(1, 10)))]);
+    drop(open(&path).expect("opens"));
+    assert!(!snapshots(&path).is_empty(), "sled has written no snapshot");
+    for cache_bytes in [0, 1, 255] {
+        assert_eq!(get(&super::open(&path, cache_bytes).expect("opens"), b"a"), Some(bytes(1, 10)));
+    }
+    assert!(!path.join("damaged").exists(), "something was taken for damaged");
+}
+
+#[test]
 fn a_first_opening_that_left_half_a_file_is_begun_anew() {
     let folder = folder();
     let path = folder.path().join("store");
