@@ -91,8 +91,12 @@ impl Folder {
         let store_id = random::id();
         let fresh =
             Mark { stage: Stage::BeingMade, store_id, last_commit: 0, has_journal: false, is_being_written: false, sequence: 0 };
-        let mark = if is_blank { fresh } else { decode(path, &bytes)? };
+        let mut mark = if is_blank { fresh } else { decode(path, &bytes)? };
         let is_in_doubt = mark.is_being_written;
+        if is_in_doubt && mark.stage == Stage::Closed {
+            // It was opened again since, and that opening has not come to its end.
+            mark.stage = Stage::Open;
+        }
         let mut folder = Self { path: path.to_owned(), library, mark_file, mark, is_in_doubt, _lock: lock };
         // Libraries change their files when they open them.
         folder.begin_writing()?;

@@ -6,7 +6,7 @@ use super::library::Library;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Up to so many records, a store is read through at every opening. Above, only after an opening that was not ended properly.
-const ALWAYS_VERIFIED: u64 = 200_000;
+pub(super) const ALWAYS_VERIFIED: u64 = if cfg!(test) { 100 } else { 200_000 };
 
 /// The state that the library has, if it fits to the mark and the records fit to it.
 pub(super) fn recover(library: &impl Library, mark: Mark) -> Result<State> {

@@ -11,6 +11,7 @@ use super::super::folder_map::FolderMap;
 use super::super::folder_tests::{CACHE, apply, bytes, folder, get};
 use super::super::guard::LibraryError;
 use super::super::map::OrderedMap;
+use super::super::recovery::ALWAYS_VERIFIED;
 use super::Sled;
 use super::files::finish_snapshots;
 use crate::error::{ErrorKind, Result};
@@ -188,4 +189,20 @@ fn a_record_put_back_to_an_older_state_is_recognised() {
     drop(map);
     let error = open(&path).err().expect("a change is gone");
     assert!(error.is_corrupt() && error.to_string().contains("not those that it had"), "{error:?}");
+}
+
+/// It could have lost something in the opening that was cut short.
+#[test]
+fn after_an_opening_that_was_cut_short_a_large_store_is_read_through() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let map = open(&path).expect("opens");
+    let keys: Vec<_> = (0..=ALWAYS_VERIFIED).map(u64::to_be_bytes).collect();
+    apply(&map, 1, &keys.iter().map(|key| (&key[..], Some(bytes(1, 10)))).collect::<Vec<_>>());
+    map.library.tree.remove(head_key(&keys[7])).expect("removes");
+    drop(map);
+    drop(open(&path).expect("one that was closed is not read through"));
+    drop(Folder::open(&path, "sled").expect("begins to open"));
+    let error = open(&path).err().expect("a record is gone");
+    assert!(error.is_corrupt() && error.to_string().contains("it has 100 records, and had 101"), "{error:?}");
 }
