@@ -6,7 +6,9 @@
 pub(crate) mod schedule;
 
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use futures_timer::Delay;
@@ -44,6 +46,14 @@ pub(crate) mod unscheduled {
 /// A limit. In a build for the schedule campaign it is the `small` one, so that a few threads come to it in a few steps.
 pub(crate) const fn limit<T: Copy>(usual: T, small: T) -> T {
     if cfg!(metaparticle_schedule) { small } else { usual }
+}
+
+/// Wakes all of them. Wakers are code of the user's: where one panics, the others are not to sleep on, nor is the thread that wakes them to
+/// end.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
 }
 
 /// Alone in its part of the processors' caches, so that who changes it does not slow down those who use what is beside it. Caches

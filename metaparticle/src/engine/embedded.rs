@@ -48,6 +48,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use self::cache::{Gone, RecordCache};
+use self::flusher::Flusher;
 use self::follower::Pending;
 #[cfg(any(feature = "sled", feature = "fjall"))]
 use self::journal::Journal;
@@ -59,12 +60,12 @@ use super::{
 };
 use crate::Result;
 use crate::planted::{Bug, planted};
-use crate::sync::{Padded, RwLock, thread};
+use crate::sync::{Padded, RwLock};
 
 /// An engine that keeps its records in this process: in memory, or in an ordered map on disk.
 pub(crate) struct Embedded {
     shared: Arc<Shared>,
-    flusher: Option<thread::JoinHandle<()>>,
+    flusher: Option<Flusher>,
 }
 
 /// What the callers and the flusher share.
@@ -123,8 +124,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.shared.queue.stop();
         if let Some(flusher) = self.flusher.take() {
-            // The flusher does not panic; if it did, the queue has failed and every waiter was told.
-            let _ = flusher.join();
+            flusher.join();
         }
     }
 }

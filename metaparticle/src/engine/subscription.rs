@@ -15,7 +15,7 @@ use futures_util::future::{Either, select};
 
 use super::{KeyRange, RecordKey};
 use crate::planted::{Bug, planted};
-use crate::sync::{AtomicU64, Delay, Mutex, Ordering};
+use crate::sync::{AtomicU64, Delay, Mutex, Ordering, wake_all};
 
 /// How many keys are kept for somebody who does not ask for them; from then on, anything may have changed.
 const KEPT: usize = 1024;
@@ -136,9 +136,7 @@ impl Watchers {
                 let mut state = watcher.state.lock();
                 if tell(&watcher, &mut state) { state.waker.take() } else { None }
             };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            wake_all(waker);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::engine::RecordKey;
 use crate::planted::{Bug, planted};
 use crate::random::HashState;
-use crate::sync::{AtomicU64, Mutex, Ordering, block_on};
+use crate::sync::{AtomicU64, Mutex, Ordering, block_on, wake_all};
 
 const SHARDS: usize = 16;
 
@@ -210,9 +210,7 @@ impl HotKeys {
         }
         drop(queues);
         let waker = first.waker.lock().take().filter(|_| !planted(Bug::WakeNobody));
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake_all(waker);
     }
 }
 

@@ -8,39 +8,54 @@ use super::map::{Log, OrderedMap};
 use super::queue::flusher_ended;
 use crate::error::{Error, ErrorKind, Result};
 use crate::planted::{Bug, planted};
-use crate::sync::{Instant, thread};
+use crate::sync::{Instant, thread, wake_all};
 
 /// The map is brought up to date when the log has so much that it does not have.
 const FOLLOWED_BYTES: u64 = 16 << 20;
 /// So much is in the log at most, while the map is slower than it.
 const LOG_BYTES: u64 = 4 * FOLLOWED_BYTES;
 
+/// What the engine has of its threads.
+pub(super) struct Flusher {
+    thread: thread::JoinHandle<()>,
+    follower: thread::ThreadId,
+}
+
+impl Flusher {
+    /// Waits until it has ended, and the follower with it. Whoever these two wake may drop the engine where it is woken: they do not wait
+    /// for themselves.
+    pub(super) fn join(self) {
+        if [self.thread.thread().id(), self.follower].contains(&thread::current().id()) {
+            return;
+        }
+        // If it has panicked, the queue has failed and every waiter was told.
+        let _ = self.thread.join();
+    }
+}
+
 /// Starts the flusher, where the map has everything up to commit `applied`. It ends when the queue is stopped and all is
 /// written, or at the first failure.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    log: impl Log,
-    map: Arc<dyn OrderedMap>,
-    applied: u64,
-) -> Result<thread::JoinHandle<()>> {
+pub(super) fn start(shared: Arc<Shared>, log: impl Log, map: Arc<dyn OrderedMap>, applied: u64) -> Result<Flusher> {
     let follower = Follower::start(shared.clone(), map, applied)?;
+    let follower_id = follower.id;
     let run = move || {
         let _stopper = FailOnExit(&shared);
         if let Err(error) = flush(&shared, log, &follower) {
             shared.queue.fail(error);
         }
-        follower.stop();
     };
-    thread::Builder::new().name("metaparticle-flusher".to_owned()).spawn(run).map_err(not_started)
+    let thread = thread::Builder::new().name("metaparticle-flusher".to_owned()).spawn(run).map_err(not_started)?;
+    Ok(Flusher { thread, follower: follower_id })
 }
 
 fn flush(shared: &Shared, mut log: impl Log, follower: &Follower) -> Result<()> {
     while shared.queue.wait_for_work() {
-        let group = {
+        let (group, waiting_for_room) = {
             let mut table = shared.table.write();
-            shared.queue.taken();
-            table.take_group()
+            let waiting_for_room = shared.queue.taken();
+            (table.take_group(), waiting_for_room)
         };
+        wake_all(waiting_for_room);
         if planted(Bug::AcknowledgeBeforeFlush) {
             shared.queue.set_durable(group.last_commit);
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -72,6 +73,7 @@ macro_rules! with_every_library {
 with_every_library! {
     what_was_applied_is_there_after_reopening
     a_scan_beside_the_flusher_reads_whole_records
+    a_store_opens_again_after_a_waker_that_panics
     a_second_opening_is_refused
     what_is_not_a_store_is_refused_and_left_alone
     a_store_of_another_library_is_refused_and_left_alone
@@ -170,6 +172,29 @@ fn a_scan_beside_the_flusher_reads_whole_records(library: &Library) {
             }
         }
     });
+}
+
+/// A waker is code of the user's, on the thread that writes.
+fn a_store_opens_again_after_a_waker_that_panics(library: &Library) {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of the user's");
+        }
+    }
+    let folder = folder();
+    let path = folder.path().join("store");
+    let hour = Duration::from_secs(3600);
+    let engine = Embedded::over(library.open(&path).expect("opens"), |_| Ok(NoLog), 0, hour).expect("starts");
+    let write = [Write { key: RecordKey::new(*b"a"), bytes: Some(bytes(1, 10).into()) }];
+    let request =
+        Request { compare: Seen::NOTHING, read: &[], write: &write, id: CommitId(1), durability: Durability::Immediate };
+    let reply = wait(engine.execute(request)).expect("commits");
+    let waker = Waker::from(Arc::new(Panics));
+    // It is written because somebody waits for it.
+    assert!(engine.shared.queue.poll_durable(reply.durable_at.0, &mut Context::from_waker(&waker)).is_pending());
+    drop(engine);
+    assert_eq!(get(&*library.open(&path).expect("opens again"), b"a"), Some(bytes(1, 10)));
 }
 
 fn a_second_opening_is_refused(library: &Library) {

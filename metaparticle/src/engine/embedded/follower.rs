@@ -102,7 +102,8 @@ struct Inner {
 /// What the flusher has of the thread.
 pub(super) struct Follower {
     inner: Arc<Inner>,
-    thread: thread::JoinHandle<()>,
+    pub(super) id: thread::ThreadId,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Follower {
@@ -120,7 +121,7 @@ impl Follower {
             }
         };
         let thread = thread::Builder::new().name("metaparticle-follower".to_owned()).spawn(run).map_err(not_started)?;
-        Ok(Self { inner, thread })
+        Ok(Self { inner, id: thread.thread().id(), thread: Some(thread) })
     }
 
     /// Adds what the log has, in so many bytes. Also gives back what that takes the place of.
@@ -169,12 +170,18 @@ impl Follower {
             self.inner.changed.wait(&mut state);
         }
     }
+}
 
-    /// Ends it, without waiting for what the map does not have.
-    pub(super) fn stop(self) {
+impl Drop for Follower {
+    /// Ends it, without waiting for what the map does not have; whatever ends the flusher, the map is not kept open.
+    fn drop(&mut self) {
         drop(StopOnExit(&self.inner));
-        // It does not panic; if it did, the queue has failed and every waiter was told.
-        let _ = self.thread.join();
+        // The scheduler takes the stack of an execution that is over down like this, and nothing may block then.
+        let is_taken_down = cfg!(metaparticle_schedule) && thread::panicking();
+        if let Some(thread) = self.thread.take().filter(|_| !is_taken_down) {
+            // If it has panicked, the queue has failed and every waiter was told.
+            let _ = thread.join();
+        }
     }
 }
 

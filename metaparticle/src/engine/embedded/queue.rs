@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::table::Published;
 use crate::error::{Error, ErrorKind, Result};
 use crate::planted::{Bug, planted};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, limit, spin_loop, thread, unscheduled};
+use crate::sync::{
+    AtomicBool, AtomicU64, Condvar, Instant, Mutex, OnceLock, Ordering, limit, spin_loop, thread, unscheduled, wake_all,
+};
 
 /// Committers wait while more than this is unwritten, so that they cannot run ahead of the disk without bound. All of it, with one
 /// commit more, is one group, which the log must take.
@@ -181,8 +183,8 @@ impl CommitQueue {
         }
     }
 
-    /// A group is made of all that is unwritten. Called under the table's lock.
-    pub(super) fn taken(&self) {
+    /// A group is made of all that is unwritten. Called under the table's lock; who is to be woken once that is given up.
+    pub(super) fn taken(&self) -> Vec<Waker> {
         self.unwritten.store(0, Ordering::Release);
         let mut state = self.state.lock();
         state.since = None;
@@ -191,7 +193,7 @@ impl CommitQueue {
         if planted(Bug::ForgetRoom) {
             room.clear();
         }
-        room.into_iter().for_each(Waker::wake);
+        room
     }
 
     /// Writing a group took so long.
@@ -214,7 +216,7 @@ impl CommitQueue {
             std::mem::take(&mut state.waiting_for_disk).into_iter().partition(|(waits_for, _)| *waits_for <= number);
         state.waiting_for_disk = waiting;
         drop(state);
-        done.into_iter().for_each(|(_, waker)| waker.wake());
+        wake_all(done.into_iter().map(|(_, waker)| waker));
     }
 
     /// The store stops: everybody who waits, and everybody who comes, is told `error`.
@@ -225,7 +227,7 @@ impl CommitQueue {
         let done = std::mem::take(&mut state.waiting_for_disk);
         let room = std::mem::take(&mut state.waiting_for_room);
         drop(state);
-        done.into_iter().map(|(_, waker)| waker).chain(room).for_each(Waker::wake);
+        wake_all(done.into_iter().map(|(_, waker)| waker).chain(room));
     }
 
     /// Lets `wait_for_work` end once everything is written.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::Embedded;
@@ -14,7 +14,7 @@ use crate::engine::{
     Answer, CommitId, Engine, KeyRange, Limits, Record, RecordKey, Reply, Request, Seen, SeenRange, Stamp, Version, Write,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{Condvar, Mutex, block_on, thread};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, block_on, thread};
 
 /// A disk in memory: a log that waits for permission, and a map.
 #[derive(Default)]
@@ -525,6 +525,66 @@ fn after_a_panic_of_the_thread_that_writes_every_call_is_told_so() {
     let error = wait(engine.durable(reply.durable_at)).expect_err("nobody writes it");
     assert_eq!(error.to_string(), super::queue::flusher_ended().to_string());
     assert!(wait(engine.execute(request(&[key("a")], &[]))).is_err());
+    drop(engine);
+    assert_eq!(Arc::strong_count(&disk), 1, "the map is kept open, and cannot be opened again");
+}
+
+/// Does what it was made with, once.
+struct WakeBy<F>(Mutex<Option<F>>);
+
+impl<F: FnOnce() + Send + 'static> WakeBy<F> {
+    fn waker(wake: F) -> Waker {
+        Waker::from(Arc::new(Self(Mutex::new(Some(wake)))))
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> Wake for WakeBy<F> {
+    fn wake(self: Arc<Self>) {
+        let wake = self.0.lock().take();
+        wake.into_iter().for_each(|wake| wake());
+    }
+}
+
+/// It is code of the user's, on the thread that writes.
+#[test]
+fn a_waker_that_panics_keeps_nobody_asleep() {
+    let (engine, disk) = engine(NEVER);
+    let reply = put(&engine, "a", 1);
+    let woken = Arc::new(AtomicBool::new(false));
+    let wakers = [
+        WakeBy::waker(|| panic!("a waker of the user's")),
+        WakeBy::waker({
+            let woken = woken.clone();
+            move || woken.store(true, Ordering::Release)
+        }),
+    ];
+    for waker in &wakers {
+        assert!(engine.shared.queue.poll_durable(reply.durable_at.0, &mut Context::from_waker(waker)).is_pending());
+    }
+    disk.wait_until_writing();
+    put(&engine, "b", 1);
+    disk.permit(usize::MAX);
+    drop(engine);
+    assert!(woken.load(Ordering::Acquire), "somebody sleeps on");
+    assert_eq!(disk.state.lock().records.len(), 2, "nobody writes any more");
+}
+
+/// Such as an executor that ends, and drops what it has.
+#[test]
+fn a_waker_may_drop_the_engine_on_a_thread_of_its_own() {
+    let (engine, disk) = engine(NEVER);
+    let reply = put(&engine, "a", 1);
+    let shared = engine.shared.clone();
+    let (tell, told) = mpsc::channel();
+    let waker = WakeBy::waker(move || {
+        drop(engine);
+        let _ = tell.send(());
+    });
+    assert!(shared.queue.poll_durable(reply.durable_at.0, &mut Context::from_waker(&waker)).is_pending());
+    drop((shared, waker));
+    disk.permit(usize::MAX);
+    told.recv().expect("the engine is dropped");
+    disk.wait_until(|state| state.records.len() == 1);
 }
 
 /// Otherwise a number would be given twice, and a change of the second one be taken for the first.
