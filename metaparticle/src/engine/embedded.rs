@@ -8,6 +8,8 @@
 // Without an ordered map behind it, the engine keeps everything in memory and these have nothing to do.
 #![cfg_attr(not(any(feature = "sled", feature = "fjall")), allow(dead_code))]
 
+#[cfg(any(feature = "sled", feature = "fjall"))]
+mod batches;
 mod cache;
 #[cfg(any(feature = "sled", feature = "fjall"))]
 mod entry;

@@ -156,11 +156,6 @@ impl OrderedMap for DiskMap {
         Ok(())
     }
 
-    /// So little that a few threads come to it in a few steps.
-    fn part_bytes(&self) -> usize {
-        100
-    }
-
     fn last_commit(&self) -> u64 {
         self.0.0.state.lock().applied
     }

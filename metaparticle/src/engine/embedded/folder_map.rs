@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::entry::{Head, STATE_KEY, State, head_key, piece_key, record_key, split};
-use super::folder::{Folder, Stage, in_store};
+use super::batches::Batches;
+use super::entry::{State, head_key, record_key};
+use super::folder::{Folder, Stage};
 use super::journal::Journal;
 use super::library::Library;
 use super::map::{Found, Group, OrderedMap};
@@ -60,55 +61,34 @@ impl<L: Library> FolderMap<L> {
             }
             Journal::make(&writer.folder.journal(), writer.state.store_id)?;
         }
-        self.commit(self.library.batch(), &writer.state)?;
+        // What reading has written, too.
+        self.library.sync()?;
+        Batches::new(&self.library, writer.state).end(writer.state.last_commit)?;
         writer.folder.sync_names()?;
         writer.folder.write_mark(Stage::Open, writer.state.last_commit)?;
         writer.folder.sync_mark()?;
         Ok(writer.state.last_commit)
     }
 
-    fn commit(&self, mut batch: L::Batch, state: &State) -> Result<()> {
-        self.library.insert(&mut batch, STATE_KEY, &state.encode());
-        self.library.commit(batch)
-    }
-
-    /// Adds a change to the batch, and to the state.
-    fn add(&self, batch: &mut L::Batch, state: &mut State, key: &RecordKey, record: Option<&Record>) -> Result<()> {
-        let head = head_key(key);
-        let old = self.library.get(&head)?;
-        let mut old_pieces = 0;
-        if let Some(value) = &old {
-            let old = Head::parse(key, value.as_ref()).map_err(|error| in_store(self.library.path(), &error))?;
-            old_pieces = old.pieces;
-            state.remove(key, &old);
-        }
-        let mut pieces = 0;
-        match record {
-            None => self.library.remove(batch, &head),
-            Some(record) => {
-                let (value, rest) = split(key, record.version.number() as u64, &record.bytes, L::VALUE_BYTES);
-                state.add(key, &Head::parse(key, &value)?);
-                self.library.insert(batch, &head, &value);
-                for piece in rest {
-                    self.library.insert(batch, &piece_key(key, pieces), piece);
-                    pieces += 1;
-                }
-            }
-        }
-        (pieces..old_pieces).for_each(|index| self.library.remove(batch, &piece_key(key, index)));
-        Ok(())
-    }
-
     fn write(&self, writer: &mut Writer, group: &Group) -> Result<()> {
-        let mut state = State { last_commit: group.last_commit, ..writer.state };
         writer.folder.begin_writing()?;
-        let mut batch = self.library.batch();
-        for (key, record) in &group.changes {
-            self.add(&mut batch, &mut state, key, record.as_ref())?;
+        self.library.sync()?;
+        let mut state = writer.state;
+        if planted(Bug::CountPartAsWhole) {
+            state.last_commit = group.last_commit;
         }
-        self.commit(batch, &state)?;
-        writer.state = state;
+        let mut batches = Batches::new(&self.library, state);
+        for (key, record) in &group.changes {
+            batches.add(key, record.as_ref())?;
+        }
+        writer.state = batches.end(group.last_commit)?;
         writer.folder.write_mark(Stage::Open, group.last_commit)
+    }
+
+    fn close(&self, writer: &mut Writer) -> Result<()> {
+        writer.folder.begin_writing()?;
+        self.library.sync()?;
+        writer.folder.write_mark(Stage::Closed, writer.state.last_commit)
     }
 }
 
@@ -141,20 +121,16 @@ impl<L: Library> OrderedMap for FolderMap<L> {
         self.last_commit
     }
 
-    fn part_bytes(&self) -> usize {
-        L::PART_BYTES
-    }
-
     fn limits(&self) -> Limits {
         L::LIMITS
     }
 }
 
 impl<L: Library> Drop for FolderMap<L> {
-    /// Everything is on disk already, but for the mark, which says how far it has come.
+    /// What was stored is on disk already; not so what reading may have changed, nor the mark, which says how far it has come.
     fn drop(&mut self) {
         let writer = &mut *self.writer.lock();
-        if writer.failed.is_none() && writer.folder.write_mark(Stage::Closed, writer.state.last_commit).is_ok() {
+        if writer.failed.is_none() && self.close(writer).is_ok() {
             // If it is not synced, the next opening reads the store through. No more than that.
             let _ = writer.folder.sync_mark();
         }

@@ -12,7 +12,10 @@ use super::queue::flusher_ended;
 use crate::engine::{Record, RecordKey};
 use crate::error::Result;
 use crate::planted::{Bug, planted};
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{Condvar, Mutex, limit, thread};
+
+/// What the map is given at once, if it is more than one change.
+const PART_BYTES: usize = limit(256 << 10, 100);
 
 /// Changes that the log has and the map does not, merged.
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ impl Pending {
             let mut bytes = 0;
             while let Some((key, record)) = changes.peek() {
                 bytes += change_bytes(key, record.as_ref().map(|record| &*record.bytes));
-                if bytes > map.part_bytes() && !part.changes.is_empty() {
+                if bytes > PART_BYTES && !part.changes.is_empty() {
                     break;
                 }
                 part.changes.extend(changes.next());

@@ -28,6 +28,7 @@ struct InMemory {
 impl Library for InMemory {
     const LIMITS: Limits = Limits { key_bytes: 1 << 10, record_bytes: 1 << 16, commit_bytes: 1 << 20, commit_records: 1 << 12 };
     const VALUE_BYTES: usize = VALUE_BYTES;
+    const BATCH_CHANGES: usize = 3;
 
     type Bytes = Vec<u8>;
     type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -59,7 +60,7 @@ impl Library for InMemory {
         batch.push((key.to_vec(), None));
     }
 
-    fn commit(&self, batch: Self::Batch) -> Result<()> {
+    fn write(&self, batch: Self::Batch) -> Result<()> {
         let mut entries = self.entries.lock();
         for (key, value) in batch {
             match value {
@@ -67,6 +68,10 @@ impl Library for InMemory {
                 None => drop(entries.remove(&key)),
             }
         }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
         Ok(())
     }
 }

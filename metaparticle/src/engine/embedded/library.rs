@@ -12,8 +12,10 @@ pub(crate) trait Library: Send + Sync + 'static {
     const LIMITS: Limits;
     /// Larger values must not be given to it.
     const VALUE_BYTES: usize = usize::MAX;
-    /// What it should be given at once, as [`change_bytes`](super::map::change_bytes) counts it.
-    const PART_BYTES: usize = 256 << 10;
+    /// A batch with so many changes is carried out before there is another one.
+    const BATCH_CHANGES: usize = usize::MAX;
+    /// So many bytes are in the values that a batch writes and takes the place of, if that is more than one.
+    const BATCH_BYTES: usize = usize::MAX;
 
     type Bytes: AsRef<[u8]>;
     type Batch;
@@ -32,8 +34,11 @@ pub(crate) trait Library: Send + Sync + 'static {
 
     fn remove(&self, batch: &mut Self::Batch, key: &[u8]);
 
-    /// Carries the batch out, all or nothing, and returns when it survives a power cut.
-    fn commit(&self, batch: Self::Batch) -> Result<()>;
+    /// Carries the batch out, all or nothing. It may not survive a power cut before `sync` has returned.
+    fn write(&self, batch: Self::Batch) -> Result<()>;
+
+    /// Makes sure that all batches survive a power cut, and what reading may have changed in its files.
+    fn sync(&self) -> Result<()>;
 
     /// The record with this head.
     fn join(&self, key: &[u8], head: &[u8]) -> Result<Record> {

@@ -44,15 +44,13 @@ pub(crate) trait OrderedMap: Send + Sync + 'static {
     /// being changed by `apply`.
     fn range(&self, range: &KeyRange, limit: usize, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Found>>;
 
-    /// Makes the changes and the commit number durable, all or none, and returns when they survive a power cut. What a group
-    /// is too large for comes in several, of which the last has the newest commit's number.
+    /// Makes the changes and the commit number durable, and returns when they survive a power cut. After one that
+    /// comes before, there may be some of the changes, with the commit number of before. Commits may come in several groups, of which the
+    /// last has the newest one's number.
     fn apply(&self, group: &Group) -> Result<()>;
 
     /// The number of the newest commit applied, as found at opening.
     fn last_commit(&self) -> u64;
-
-    /// What it should be given at once, as [`change_bytes`] counts it, where that is more than one change.
-    fn part_bytes(&self) -> usize;
 
     /// What it can take.
     fn limits(&self) -> Limits;

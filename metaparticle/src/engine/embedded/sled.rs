@@ -11,6 +11,7 @@ mod tests;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -42,6 +43,10 @@ impl LibraryError for ::sled::Error {
 /// After so long, sled is asked whether it has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What is written is synced when it is so much. Of sled's segments of 512 KiB, no two may be begun and not synced: where the power is cut and
+/// the start of the second is on disk, and that of the first is not, sled takes all of its log for torn. A batch comes on top.
+const UNSYNCED_BYTES: usize = 64 << 10;
+
 /// sled panics at less than 256 bytes, which would be taken for damage; and with so little, it keeps nothing at all.
 const LEAST_CACHE_BYTES: u64 = 1 << 20;
 
@@ -53,6 +58,17 @@ pub(crate) struct Sled {
     _last: LastHandle<::sled::Db>,
     file: File,
     path: PathBuf,
+    /// About how many bytes have been written since the last sync.
+    unsynced: AtomicUsize,
+    #[cfg(test)]
+    begun: tests::Begun,
+}
+
+/// Changes, and what they change.
+#[derive(Default)]
+pub(crate) struct Batch {
+    batch: ::sled::Batch,
+    keys: Vec<Box<[u8]>>,
 }
 
 /// Opens the store in the folder `path`, and makes it if there is none.
@@ -67,7 +83,17 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     let db = opened;
     let tree: ::sled::Tree = (*db).clone();
     let file = File::open(folder.files().join("db")).map_err(|error| io_error(path, "its file is missing", error))?;
-    FolderMap::new(folder, Sled { tree, db, _last: last, file, path: path.to_owned() })
+    let sled = Sled {
+        tree,
+        db,
+        _last: last,
+        file,
+        path: path.to_owned(),
+        unsynced: AtomicUsize::new(0),
+        #[cfg(test)]
+        begun: tests::Begun::default(),
+    };
+    FolderMap::new(folder, sled)
 }
 
 fn open_files(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::Db> {
@@ -90,12 +116,12 @@ fn open_files(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::
 }
 
 impl Sled {
-    /// Hands sled's buffers to the system.
+    /// Hands sled's buffers to the system; how many bytes these had.
     ///
     /// Where a write of sled's own fails, it may tell nobody who waits already. Whoever asks later is told, and that wakes the others. So
     /// it is asked again when it takes long.
-    fn flush(&self) -> Result<()> {
-        let flush = || guarded(&self.path, ErrorKind::Engine, "could not write to disk", || self.db.flush()).map(drop);
+    fn flush(&self) -> Result<usize> {
+        let flush = || guarded(&self.path, ErrorKind::Engine, "could not write to disk", || self.db.flush());
         thread::scope(|scope| {
             let (tell, told) = mpsc::channel();
             let mut patience = PATIENCE;
@@ -117,13 +143,13 @@ impl Library for Sled {
     const LIMITS: Limits = Limits { key_bytes: 1 << 10, record_bytes: 128 << 10, commit_bytes: 4 << 20, commit_records: 1 << 12 };
     /// sled keeps nodes that grow too large in files that it never syncs.
     const VALUE_BYTES: usize = 4_000;
-    /// Between two syncs. Of sled's segments of 512 KiB, no two may be begun and not synced: where the power is cut and the start of the
-    /// second is on disk, and that of the first is not, sled takes all of its log for torn. It writes about three times what it is given,
-    /// up to 17 times where it writes a whole leaf of 16 values for each change, and twice that where it moves another leaf each time.
-    const PART_BYTES: usize = 15 << 10;
+    /// sled writes a whole leaf of up to 17 values for a tenth of its changes, and where it splits or merges leaves, and may move another
+    /// one each time.
+    const BATCH_CHANGES: usize = 8;
+    const BATCH_BYTES: usize = 15 << 10;
 
     type Bytes = ::sled::IVec;
-    type Batch = ::sled::Batch;
+    type Batch = Batch;
 
     fn path(&self) -> &Path {
         &self.path
@@ -139,25 +165,40 @@ impl Library for Sled {
         std::iter::from_fn(move || guarded(&self.path, ErrorKind::Corrupt, "could not read a range", &mut next).transpose())
     }
 
-    fn batch(&self) -> ::sled::Batch {
-        ::sled::Batch::default()
+    fn batch(&self) -> Batch {
+        Batch::default()
     }
 
-    fn insert(&self, batch: &mut ::sled::Batch, key: &[u8], value: &[u8]) {
-        batch.insert(key, value);
+    fn insert(&self, batch: &mut Batch, key: &[u8], value: &[u8]) {
+        batch.keys.push(key.into());
+        batch.batch.insert(key, value);
     }
 
-    fn remove(&self, batch: &mut ::sled::Batch, key: &[u8]) {
-        batch.remove(key);
+    fn remove(&self, batch: &mut Batch, key: &[u8]) {
+        batch.keys.push(key.into());
+        batch.batch.remove(key);
+    }
+
+    fn write(&self, batch: Batch) -> Result<()> {
+        guarded(&self.path, ErrorKind::Engine, "could not write", || self.tree.apply_batch(batch.batch))?;
+        // sled splits and merges leaves not when they are changed, but when they are come to after that, even by who reads.
+        for key in &batch.keys {
+            self.get(key)?;
+        }
+        let flushed = self.flush()?;
+        let unsynced = self.unsynced.fetch_add(flushed, Ordering::Relaxed) + flushed;
+        if unsynced >= UNSYNCED_BYTES { self.sync() } else { Ok(()) }
     }
 
     /// sled's `flush` hands its buffers to the system, but does not sync the file.
-    fn commit(&self, batch: ::sled::Batch) -> Result<()> {
-        guarded(&self.path, ErrorKind::Engine, "could not write", || self.tree.apply_batch(batch))?;
+    fn sync(&self) -> Result<()> {
         self.flush()?;
+        #[cfg(test)]
+        self.begun.note(&self.path);
         if planted(Bug::SkipMapSync) {
             return Ok(());
         }
+        self.unsynced.store(0, Ordering::Relaxed);
         self.file.sync_data().map_err(|error| io_error(&self.path, "its file cannot be synced", error))
     }
 }

@@ -131,10 +131,6 @@ impl OrderedMap for Disk {
         Ok(())
     }
 
-    fn part_bytes(&self) -> usize {
-        32 << 10
-    }
-
     fn last_commit(&self) -> u64 {
         0
     }

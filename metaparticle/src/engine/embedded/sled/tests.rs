@@ -1,9 +1,11 @@
 //! What becomes of sled's snapshots, of the pieces of records, and of first openings that fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use super::super::entry::head_key;
 use super::super::folder::Folder;
@@ -14,7 +16,9 @@ use super::super::map::OrderedMap;
 use super::super::recovery::ALWAYS_VERIFIED;
 use super::Sled;
 use super::files::finish_snapshots;
+use crate::engine::{KeyRange, RecordKey};
 use crate::error::{ErrorKind, Result};
+use crate::sync::Mutex;
 
 fn open(path: &Path) -> Result<FolderMap<Sled>> {
     super::open(path, CACHE)
@@ -133,31 +137,105 @@ fn a_first_opening_that_failed_may_be_repeated() {
 
 /// The beginnings of all segments: each has a number that is not used again.
 fn begun_segments(path: &Path) -> Vec<Vec<u8>> {
-    let content = fs::read(path.join("sled/db")).expect("reads");
-    content.chunks(512 << 10).map(|segment| segment[..20].to_vec()).collect()
+    let file = fs::File::open(path.join("sled/db")).expect("opens");
+    let segments = file.metadata().expect("is there").len().div_ceil(512 << 10);
+    let begin = |segment: u64| {
+        let mut begin = Vec::new();
+        (&file).seek(io::SeekFrom::Start(segment * (512 << 10))).expect("seeks");
+        (&file).take(20).read_to_end(&mut begin).expect("reads");
+        begin
+    };
+    (0..segments).map(begin).collect()
+}
+
+/// What sled has begun, as it is looked at just before each sync.
+#[derive(Default)]
+pub(super) struct Begun(Mutex<BegunSegments>);
+
+#[derive(Default)]
+struct BegunSegments {
+    at_last_sync: Vec<Vec<u8>>,
+    most: usize,
+    all: usize,
+}
+
+impl Begun {
+    pub(super) fn note(&self, path: &Path) {
+        let begun = &mut *self.0.lock();
+        let now = begun_segments(path);
+        let changed = (0..now.len()).filter(|n| begun.at_last_sync.get(*n) != now.get(*n)).count();
+        begun.most = begun.most.max(changed);
+        begun.all += changed;
+        begun.at_last_sync = now;
+    }
+}
+
+/// Applies groups one after the other, and looks at what is begun between two syncs.
+fn begins_one_segment_at_a_time(groups: impl IntoIterator<Item = Changes>) -> (FolderMap<Sled>, TempDir) {
+    let folder = folder();
+    let map = open(&folder.path().join("store")).expect("opens");
+    for (commit, changes) in (1..).zip(groups) {
+        let changes: Vec<_> =
+            changes.iter().map(|(key, length)| (&key[..], length.map(|length| bytes(commit, length)))).collect();
+        apply(&map, commit, &changes);
+        let most = map.library.begun.0.lock().most;
+        assert!(most <= 1, "{most} segments were begun between two syncs at commit {commit}");
+    }
+    let all = map.library.begun.0.lock().all;
+    assert!(all > 5, "only {all} segments were begun");
+    (map, folder)
+}
+
+/// Keys, with the length of what is stored, if it is not removed.
+type Changes = BTreeMap<[u8; 8], Option<usize>>;
+
+fn changes(keys: impl IntoIterator<Item = u64>, length: Option<usize>) -> Changes {
+    keys.into_iter().map(|key| (key.to_be_bytes(), length)).collect()
 }
 
 #[test]
 fn between_two_syncs_no_two_segments_are_begun() {
-    let folder = folder();
-    let path = folder.path().join("store");
-    let map = open(&path).expect("opens");
     let mut random = fastrand::Rng::with_seed(1);
-    let mut before = begun_segments(&path);
-    let mut begun = 0;
-    for commit in 1..=1_500 {
-        // Of one piece each, in leaves that are soon full of such: what sled writes most for.
-        let keys: BTreeSet<u64> = (0..map.part_bytes() / 3_950).map(|_| random.u64(..200)).collect();
-        let keys: Vec<_> = keys.into_iter().map(u64::to_be_bytes).collect();
-        let changes: Vec<_> = keys.iter().map(|key| (&key[..], Some(bytes(commit, 3_900)))).collect();
-        apply(&map, commit, &changes);
-        let after = begun_segments(&path);
-        let changed = (0..after.len()).filter(|n| before.get(*n) != after.get(*n)).count();
-        assert!(changed <= 1, "{changed} segments were begun at commit {commit}");
-        begun += changed;
-        before = after;
-    }
-    assert!(begun > 20, "only {begun} segments were begun");
+    // Of one piece each, in leaves that are soon full of such: what sled writes most for.
+    begins_one_segment_at_a_time((0..80).map(|_| changes((0..60).map(|_| random.u64(..200)), Some(3_900))));
+}
+
+#[test]
+fn between_two_syncs_no_two_segments_are_begun_by_removals() {
+    let inserted = (0..200).map(|n| changes(n * 3..n * 3 + 3, Some(3_900)));
+    begins_one_segment_at_a_time(inserted.chain([changes(0..550, None)]));
+}
+
+#[test]
+fn between_two_syncs_no_two_segments_are_begun_by_large_records() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let changed = (0..100).map(|_| changes([random.u64(..50)], Some(128 << 10)));
+    begins_one_segment_at_a_time(changed.chain([changes(0..50, None)]));
+}
+
+#[test]
+fn between_two_syncs_no_two_segments_are_begun_by_small_records_among_large_ones() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let large = (0..200).map(|n| changes((n * 3..n * 3 + 3).map(|n| n * 2), Some(3_900)));
+    let large: Vec<_> = large.collect();
+    begins_one_segment_at_a_time(
+        large.into_iter().chain((0..100).map(|_| changes((0..100).map(|_| random.u64(..600) * 2 + 1), Some(50)))),
+    );
+}
+
+/// sled splits and merges leaves when they are come to.
+#[test]
+fn reading_has_nothing_to_write() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut keys = BTreeSet::new();
+    let mut inserted: Vec<_> = (0..60).map(|_| changes((0..100).map(|_| random.u64(..)), Some(900))).collect();
+    inserted.iter().for_each(|changes| keys.extend(changes.keys().copied().map(u64::from_be_bytes)));
+    inserted.extend((0..3).map(|n| changes(keys.iter().copied().skip(n * 2_000).take(1_000), None)));
+    let opened = begins_one_segment_at_a_time(inserted);
+    let range = KeyRange { start: RecordKey::new([]), end: RecordKey::new([0xff; 9]) };
+    let map = &opened.0;
+    let found = map.range(&range, usize::MAX, &|_| true).expect("reads").len();
+    assert_eq!((found, map.library.db.flush().expect("flushes")), (3_000, 0));
 }
 
 #[test]
