@@ -8,7 +8,7 @@ use metaparticle_tests::servers::{Server, is_there};
 use crate::{count, increment, increment_after, open};
 
 /// Sends one command, and gives its answer's text.
-fn tell(server: &Server, command: &str) -> String {
+pub(crate) fn tell(server: &Server, command: &str) -> String {
     let connected =
         std::iter::repeat_with(|| TcpStream::connect(("127.0.0.1", server.port()))).take(1_000_000).find_map(Result::ok);
     let stream = connected.expect("the server is there");

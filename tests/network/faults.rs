@@ -22,6 +22,14 @@ metaparticle_tests::on_every_server! {
     a_server_that_crashes_loses_nothing_that_was_answered
 }
 
+metaparticle_tests::on_server! { on_mysql_alone "mysql"
+    a_server_that_falls_silent_costs_one_try
+}
+
+metaparticle_tests::on_server! { on_postgres_alone "postgres"
+    a_server_that_falls_silent_costs_one_try
+}
+
 /// How many other requests pass before a fault: so that it meets reads, comparisons and commits.
 const SKIPS: u32 = 4;
 
@@ -179,4 +187,18 @@ fn a_server_that_crashes_loses_nothing_that_was_answered(engine: &str) {
             server.crash_and_restart();
         }
     });
+}
+
+/// All connections that are there are of no more use, and it would take too long to find that out for each of them.
+fn a_server_that_falls_silent_costs_one_try(engine: &str) {
+    let proxy = Proxy::before(server(engine).port());
+    let url = server(engine).new_url_through(proxy.port());
+    let store = Store::builder(url).timeout(Duration::from_secs(15)).open().expect("a store opens");
+    while proxy.connections() < 7 {
+        on_threads(8, |thread| {
+            store.run(|| increment(thread.to_string())).expect("increments");
+        });
+    }
+    proxy.falls_silent();
+    assert_eq!(store.run(|| increment("n")).expect("it goes on"), 1);
 }

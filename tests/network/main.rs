@@ -5,6 +5,8 @@ mod encrypted;
 mod etcd;
 mod faults;
 mod mysql;
+mod postgres;
+mod redis;
 mod setup;
 mod standby;
 mod waiting;

@@ -50,6 +50,11 @@ struct State {
     answered: bool,
     /// Whether the connection of a request that was held has ended.
     ended: bool,
+    /// Where new connections lead to.
+    port: u16,
+    connections: u32,
+    /// So many of the first connections are silent.
+    silent: u32,
 }
 
 impl Proxy {
@@ -58,9 +63,11 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let own = listener.local_addr().expect("its address").port();
         let shared = Arc::new(Shared::default());
+        shared.with(|state| state.port = port);
         let of_all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                let port = of_all.with(|state| state.port);
                 // A server that is away refuses; so does the proxy then.
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
                     pass(client, server, of_all.clone());
@@ -83,6 +90,21 @@ impl Proxy {
     /// From now on, has one request in `every` meet one of `faults`, at random.
     pub fn again_and_again(&self, faults: &[Fault], every: u32) {
         self.shared.with(|state| (state.next, state.faults, state.every) = (None, faults.to_vec(), every));
+    }
+
+    /// From now on, new connections lead to another server, on `port`.
+    pub fn lead_to(&self, port: u16) {
+        self.shared.with(|state| state.port = port);
+    }
+
+    /// From now on, those that are connected hear nothing any more, and their connections stay open.
+    pub fn falls_silent(&self) {
+        self.shared.with(|state| state.silent = state.connections);
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> u32 {
+        self.shared.with(|state| state.connections)
     }
 
     /// How many requests have met a fault.
@@ -141,6 +163,10 @@ impl State {
 fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let met = Arc::new(Mutex::new(None));
+    let number = shared.with(|state| {
+        state.connections += 1;
+        state.connections
+    });
     let clone = |stream: &TcpStream| stream.try_clone().expect("a second handle");
     let (from_client, to_client, from_server, to_server) = (clone(&client), client, clone(&server), server);
     let (of_requests, of_replies) = (shared, met.clone());
@@ -173,8 +199,10 @@ fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
     });
     thread::spawn(move || {
         let met = || *of_replies.lock().expect("nobody panics");
+        let is_silent = || of_end.with(|state| number <= state.silent);
         forward(from_server, to_client, |reply, client| match met() {
             Some(Fault::Stall) => true,
+            _ if is_silent() => true,
             Some(Fault::LoseReply) => false,
             // Whoever has sent it may have gone.
             Some(Fault::Hold) => {

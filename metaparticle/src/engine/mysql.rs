@@ -17,12 +17,10 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use self::config::Config;
 use self::connection::Connection;
 use super::Limits;
-use super::remote::pool::Pool;
+use super::remote::pool::{Lease, Pool};
 use super::remote::{Ask, Failure, Remote, Server, Told};
 use crate::error::Result;
 
@@ -50,32 +48,32 @@ impl Mysql {
         Ok(Self { config, pool, limits, warnings })
     }
 
-    async fn connection(&self) -> Result<(Connection, OwnedSemaphorePermit), Failure> {
+    async fn connection(&self) -> Result<(Connection, Lease<'_, Connection>), Failure> {
         self.pool.take(Connection::is_usable, || Connection::new(&self.config)).await
     }
+}
 
-    fn give_back(&self, mut connection: Connection) {
-        connection.rests();
-        self.pool.give_back(connection);
-    }
+fn give_back(mut connection: Connection, lease: Lease<'_, Connection>) {
+    connection.rests();
+    lease.give_back(connection);
 }
 
 impl Server for Mysql {
     async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
         // Dropped when this future is, so a connection in an unknown state is never used again.
-        let (mut connection, _permit) = self.connection().await?;
+        let (mut connection, lease) = self.connection().await?;
         let told = minitransaction::run(&mut connection, &self.config.sql, ask).await;
         if told.is_ok() || connection.recover().await {
-            self.give_back(connection);
+            give_back(connection, lease);
         }
         told
     }
 
     async fn tidy(&self) {
-        if let Ok((mut connection, _permit)) = self.connection().await {
+        if let Ok((mut connection, lease)) = self.connection().await {
             // If it fails, the next time will do.
             if tables::forget_ids(&mut connection, &self.config.sql).await.is_ok() {
-                self.give_back(connection);
+                give_back(connection, lease);
             }
         }
     }

@@ -15,11 +15,9 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use self::config::Config;
 use self::connection::Connection;
-use super::remote::pool::Pool;
+use super::remote::pool::{Lease, Pool};
 use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told};
 use super::{Limits, RecordKey, Watchers};
 use crate::error::Result;
@@ -53,7 +51,7 @@ impl Postgres {
         Ok(Self { config, pool, warnings, notifies: AtomicBool::new(true) })
     }
 
-    async fn connection(&self) -> Result<(Connection, OwnedSemaphorePermit), Failure> {
+    async fn connection(&self) -> Result<(Connection, Lease<'_, Connection>), Failure> {
         let connect = || async { Connection::prepare(connection::client(&self.config).await?, &self.config.sql).await };
         self.pool.take(Connection::is_usable, connect).await
     }
@@ -62,19 +60,19 @@ impl Postgres {
 impl Server for Postgres {
     async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
         // Dropped when this future is, so a connection in an unknown state is never used again.
-        let (connection, _permit) = self.connection().await?;
+        let (connection, lease) = self.connection().await?;
         let told = minitransaction::run(&connection, ask).await;
         if told.is_ok() || connection.recover().await {
-            self.pool.give_back(connection);
+            lease.give_back(connection);
         }
         told
     }
 
     async fn tidy(&self) {
-        if let Ok((connection, _permit)) = self.connection().await {
+        if let Ok((connection, lease)) = self.connection().await {
             // If it fails, the next time will do.
             if tables::forget_ids(&connection, &self.config.sql).await.is_ok() {
-                self.pool.give_back(connection);
+                lease.give_back(connection);
             }
         }
     }
@@ -89,11 +87,11 @@ impl Server for Postgres {
         if !self.notifies.load(Ordering::Relaxed) {
             return;
         }
-        if let Ok((connection, _permit)) = self.connection().await
+        if let Ok((connection, lease)) = self.connection().await
             && let Ok(knows) = notify::tell(&connection, self.config.sql.table(), keys).await
         {
             self.notifies.store(knows, Ordering::Relaxed);
-            self.pool.give_back(connection);
+            lease.give_back(connection);
         }
     }
 

@@ -1,11 +1,13 @@
 //! One connection, its settings and prepared statements, and what the server's errors mean.
 
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::Config;
 use super::tables::Sql;
@@ -24,16 +26,41 @@ pub(super) struct Connection {
     pub(super) remove: Statement,
 }
 
-/// Connects. `told` is given what this connection is notified of.
-pub(super) async fn connect(config: &Config, told: impl Fn(&str) + Send + Sync + 'static) -> Result<Client, Failure> {
-    match &config.tls {
+/// Connects to the first host that will do, beginning with the last one that did. `told` is given what this connection is notified of.
+pub(super) async fn connect(config: &Config, told: impl Fn(&str) + Clone + Send + Sync + 'static) -> Result<Client, Failure> {
+    let (first, hosts) = (config.current.load(Ordering::Relaxed), config.hosts.len());
+    let mut failed = None;
+    for host in (first..first + hosts).map(|n| n % hosts) {
+        let connecting = connect_to(&config.hosts[host], config.tls.as_ref(), told.clone());
+        let connected = tokio::time::timeout(config.patience, connecting).await;
+        let failure = match connected.unwrap_or_else(|elapsed| Err(again("the server does not answer", elapsed))) {
+            Ok(client) => return Ok(client),
+            Err(failure) => failure,
+        };
+        // Unless somebody else has gone on from it already.
+        let _ = config.current.compare_exchange(host, (host + 1) % hosts, Ordering::Relaxed, Ordering::Relaxed);
+        // As long as one of them may come to do, it is worth another try.
+        failed = match (failed, failure) {
+            (Some(Failure::Again(error)), Failure::Final(_)) => Some(Failure::Again(error)),
+            (_, failure) => Some(failure),
+        };
+    }
+    Err(failed.unwrap_or_else(|| Failure::Final(Error::new(ErrorKind::Setup, "the URL names no host"))))
+}
+
+async fn connect_to(
+    host: &tokio_postgres::Config,
+    tls: Option<&MakeRustlsConnect>,
+    told: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Client, Failure> {
+    match tls {
         None => {
-            let (client, driver) = config.server.connect(NoTls).await.map_err(unreachable)?;
+            let (client, driver) = host.connect(NoTls).await.map_err(unreachable)?;
             tokio::spawn(drive(driver, told));
             Ok(client)
         }
         Some(tls) => {
-            let (client, driver) = config.server.connect(tls.clone()).await.map_err(unreachable)?;
+            let (client, driver) = host.connect(tls.clone()).await.map_err(unreachable)?;
             tokio::spawn(drive(driver, told));
             Ok(client)
         }

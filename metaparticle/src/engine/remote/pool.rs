@@ -21,12 +21,12 @@ impl<C> Pool<C> {
         Self { idle: Mutex::new(vec![first]), permits: Arc::new(Semaphore::new(connections)) }
     }
 
-    /// A connection that nobody else uses until it is given back; one that is dropped is not used again. The permit lasts as long.
+    /// A connection that nobody else uses until it is given back.
     pub(crate) async fn take<F>(
         &self,
         is_usable: impl Fn(&C) -> bool,
         connect: impl FnOnce() -> F,
-    ) -> Result<(C, OwnedSemaphorePermit), Failure>
+    ) -> Result<(C, Lease<'_, C>), Failure>
     where
         F: Future<Output = Result<C, Failure>>,
     {
@@ -36,10 +36,31 @@ impl<C> Pool<C> {
             Some(connection) => connection,
             None => connect().await?,
         };
-        Ok((connection, permit))
+        Ok((connection, Lease { pool: Some(self), _permit: permit }))
     }
+}
 
-    pub(crate) fn give_back(&self, connection: C) {
-        self.idle.lock().push(connection);
+/// What a connection is given back by.
+pub(crate) struct Lease<'a, C> {
+    pool: Option<&'a Pool<C>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<C> Lease<'_, C> {
+    pub(crate) fn give_back(mut self, connection: C) {
+        if let Some(pool) = self.pool.take() {
+            pool.idle.lock().push(connection);
+        }
+    }
+}
+
+impl<C> Drop for Lease<'_, C> {
+    /// One that is not given back has broken or is silent, and so are most likely the others that were there before: each would take
+    /// a try to find that out.
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool {
+            let idle = std::mem::take(&mut *pool.idle.lock());
+            drop(idle);
+        }
     }
 }
