@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metaparticle::{ErrorKind, Store, Tx, persistent};
 use metaparticle_tests::on_threads;
@@ -33,6 +33,7 @@ on_the_shared_server! {
     a_table_that_is_not_transactional_is_refused
     objects_added_next_to_each_other_are_all_there
     ids_of_old_commits_are_forgotten
+    more_old_ids_than_one_try_can_forget_are_forgotten_soon
     a_lock_that_somebody_else_holds_for_long_is_waited_for
     large_and_small_records_are_written_together
     many_objects_are_compared_at_once
@@ -73,6 +74,23 @@ mod tests {
         store.run(|| increment("n")).expect("increments");
         open(&url);
         assert_eq!(number(), "1");
+    }
+
+    pub(super) fn more_old_ids_than_one_try_can_forget_are_forgotten_soon(server: &Server) {
+        let url = server.new_url();
+        drop(open(&url));
+        let ids = format!("{}_commits", table_of(&url));
+        let old = "SELECT UNHEX(LPAD(HEX(seq), 32, '0')), 1, UNIX_TIMESTAMP() - 7200 FROM seq_1_to_800";
+        sql(server, &format!("INSERT INTO {ids} (id, applied, made) {old}"));
+        sql(server, &format!("CREATE TRIGGER slow_{ids} BEFORE DELETE ON {ids} FOR EACH ROW DO SLEEP(0.01)"));
+        let store = open(&url);
+        store.run(|| increment("n")).expect("increments");
+        let number = |of: &str| sql(server, &format!("SELECT COUNT(*) FROM {ids} WHERE {of}"));
+        let begin = Instant::now();
+        while number("made < UNIX_TIMESTAMP() - 3600") != "0" {
+            assert!(begin.elapsed() < Duration::from_secs(60), "there are still {}", number("TRUE"));
+        }
+        assert_ne!(number("TRUE"), "0", "those that are not old have gone, too");
     }
 
     pub(super) fn a_lock_that_somebody_else_holds_for_long_is_waited_for(server: &Server) {

@@ -69,13 +69,12 @@ impl Server for Mysql {
         told
     }
 
-    async fn tidy(&self) {
-        if let Ok((mut connection, lease)) = self.connection().await {
-            // If it fails, the next time will do.
-            if tables::forget_ids(&mut connection, &self.config.sql).await.is_ok() {
-                give_back(connection, lease);
-            }
-        }
+    async fn tidy(&self) -> bool {
+        let Ok((mut connection, lease)) = self.connection().await else { return false };
+        // If it fails, the next time will do.
+        let Ok(more) = tables::forget_ids(&mut connection, &self.config.sql).await else { return false };
+        give_back(connection, lease);
+        more
     }
 
     fn limits(&self) -> Limits {

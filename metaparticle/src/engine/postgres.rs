@@ -68,13 +68,12 @@ impl Server for Postgres {
         told
     }
 
-    async fn tidy(&self) {
-        if let Ok((connection, lease)) = self.connection().await {
-            // If it fails, the next time will do.
-            if tables::forget_ids(&connection, &self.config.sql).await.is_ok() {
-                lease.give_back(connection);
-            }
-        }
+    async fn tidy(&self) -> bool {
+        let Ok((connection, lease)) = self.connection().await else { return false };
+        // If it fails, the next time will do.
+        let Ok(more) = tables::forget_ids(&connection, &self.config.sql).await else { return false };
+        lease.give_back(connection);
+        more
     }
 
     async fn listen(&self, watchers: &Watchers, is_heard: impl Fn() + Send + Sync) -> Result<TellsNothing, Failure> {

@@ -15,7 +15,7 @@ pub(crate) mod tls;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -44,6 +44,9 @@ const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// How long commit ids are kept, at the least: longer than anything sent within [`PATIENCE`] can be on its way.
 pub(crate) const IDS_KEPT: Duration = Duration::from_secs(3600);
 
+/// After which pause it goes on forgetting them, if there are many: others use the server, too.
+const TIDY_SOON: Duration = Duration::from_secs(1);
+
 /// An engine whose records are on a server.
 pub(crate) struct Remote<S> {
     server: Arc<S>,
@@ -61,20 +64,14 @@ impl<S: Server> Remote<S> {
         let deadline = now.checked_add(patience).unwrap_or(now + LONG);
         let server = spawn(async move {
             let server = settle::until_there(connect, deadline).await?;
-            tidy(&server).await;
-            Ok(server)
+            let more = tidy(&server).await;
+            Ok((server, more))
         })?;
         // It ends by its own deadline.
         let server = block_on(server, &SystemClock::default(), None);
-        let server = Arc::new(server.unwrap_or_else(|| Err(ended()))?);
-        let weak = Arc::downgrade(&server);
-        runtime()?.spawn(async move {
-            loop {
-                tokio::time::sleep(IDS_KEPT / 6).await;
-                let Some(server) = weak.upgrade() else { return };
-                tidy(&*server).await;
-            }
-        });
+        let (server, more) = server.unwrap_or_else(|| Err(ended()))?;
+        let server = Arc::new(server);
+        runtime()?.spawn(keep_tidy(Arc::downgrade(&server), more));
         Ok(Self { listener: Arc::new(Listener::new(server.clone())), server })
     }
 
@@ -152,9 +149,25 @@ impl<S: Server> Engine for Remote<S> {
     }
 }
 
-/// Has the server forget old commits. If it does not get to it in time, the next time will do.
-async fn tidy<S: Server>(server: &S) {
-    let _ = tokio::time::timeout(TRY, server.tidy()).await;
+/// Has the server forget old commits as long as it is used: now and then, and soon if there are more of them.
+async fn keep_tidy<S: Server>(server: Weak<S>, mut more: bool) {
+    loop {
+        tokio::time::sleep(if more { TIDY_SOON } else { IDS_KEPT / 6 }).await;
+        let Some(server) = server.upgrade() else { return };
+        more = tidy(&*server).await;
+    }
+}
+
+/// Has the server forget old commits, some at a time, for as long as one try; whether there may be more of them. If the server does not
+/// get to it in time, the next time will do.
+async fn tidy<S: Server>(server: &S) -> bool {
+    let end = Instant::now() + TRY;
+    while Instant::now() < end {
+        if !tokio::time::timeout(TRY, server.tidy()).await.unwrap_or(false) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The one thread that does the I/O of all engines of this process. It lasts as long as the process.

@@ -10,6 +10,9 @@ const LITERAL: usize = 64 << 10;
 /// than by looking up one key after the other.
 const KEYS: (usize, usize) = (250, 16 << 10);
 
+/// How many ids are forgotten in one go.
+pub(super) const FORGOTTEN: usize = KEYS.0;
+
 /// SQL for tables of one name.
 pub(super) struct Sql {
     pub(super) table: String,
@@ -128,9 +131,9 @@ impl Sql {
         }
     }
 
-    /// Ids of commits made longer than `seconds` ago, as many as are forgotten in one go. Read without locks.
+    /// [`FORGOTTEN`] ids of commits made longer than `seconds` ago. Read without locks.
     pub(super) fn old_ids(&self, seconds: u64) -> String {
-        format!("SELECT id FROM {} WHERE made < UNIX_TIMESTAMP() - {seconds} LIMIT {}", self.commits, KEYS.0)
+        format!("SELECT id FROM {} WHERE made < UNIX_TIMESTAMP() - {seconds} LIMIT {FORGOTTEN}", self.commits)
     }
 
     pub(super) fn forget(&self, ids: &[Vec<u8>]) -> String {

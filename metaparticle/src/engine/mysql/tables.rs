@@ -4,7 +4,7 @@ use mysql_async::{Row, Value};
 
 use super::connection::{Connection, failure_of};
 use super::settings::words;
-use super::sql::Sql;
+use super::sql::{FORGOTTEN, Sql};
 use super::steps::Batch;
 use crate::engine::remote::{Failure, IDS_KEPT};
 use crate::error::{Error, ErrorKind};
@@ -71,17 +71,15 @@ fn refused(message: &str) -> Failure {
     Failure::Final(Error::new(ErrorKind::Setup, message.to_owned()))
 }
 
-/// Forgets the ids of commits that nobody can ask about any more, a few at a time: found without locks, and deleted by their names,
-/// so that no commit waits for it.
-pub(super) async fn forget_ids(connection: &mut Connection, sql: &Sql) -> Result<(), mysql_async::Error> {
-    loop {
-        let old = connection.query(&Batch::of(sql.old_ids(IDS_KEPT.as_secs()))).await.map_err(|stopped| stopped.error)?;
-        let ids: Vec<Vec<u8>> = old.into_iter().flatten().filter_map(id).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
+/// Forgets ids of commits that nobody can ask about any more, a few at a time: found without locks, and deleted by their names, so that
+/// no commit waits for it. Whether there may be others.
+pub(super) async fn forget_ids(connection: &mut Connection, sql: &Sql) -> Result<bool, mysql_async::Error> {
+    let old = connection.query(&Batch::of(sql.old_ids(IDS_KEPT.as_secs()))).await.map_err(|stopped| stopped.error)?;
+    let ids: Vec<Vec<u8>> = old.into_iter().flatten().filter_map(id).collect();
+    if !ids.is_empty() {
         connection.query(&Batch::of(sql.forget(&ids))).await.map_err(|stopped| stopped.error)?;
     }
+    Ok(ids.len() >= FORGOTTEN)
 }
 
 fn id(row: Row) -> Option<Vec<u8>> {

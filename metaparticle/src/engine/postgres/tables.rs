@@ -1,11 +1,14 @@
 //! The two tables, and every SQL text. Keys and records are parameters, never text.
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::connection::{Connection, failure_of};
 use crate::engine::remote::{Failure, IDS_KEPT};
 use crate::error::{Error, ErrorKind};
+
+/// How many ids are forgotten in one go: far fewer than a statement has time for.
+const FORGOTTEN: u64 = 250;
 
 /// SQL for tables of one name.
 pub(super) struct Sql {
@@ -60,7 +63,14 @@ impl Sql {
                  ON CONFLICT (key) DO UPDATE SET version = excluded.version, bytes = excluded.bytes"
             ),
             remove: format!("DELETE FROM {t} WHERE key = ANY($1::bytea[])"),
-            forget: format!("DELETE FROM {c} WHERE made < now() - interval '{} seconds'", IDS_KEPT.as_secs()),
+            // Not serializable: a look at all ids would conflict with every commit.
+            forget: format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; \
+                 DELETE FROM {c} WHERE id = ANY(ARRAY( \
+                 SELECT id FROM {c} WHERE made < now() - interval '{} seconds' LIMIT {FORGOTTEN})); \
+                 COMMIT",
+                IDS_KEPT.as_secs()
+            ),
         }
     }
 }
@@ -98,9 +108,9 @@ pub(super) async fn warnings(client: &Client) -> Vec<String> {
     }
 }
 
-/// Forgets the ids of commits that nobody can ask about any more.
-pub(super) async fn forget_ids(connection: &Connection, sql: &Sql) -> Result<(), tokio_postgres::Error> {
-    // Not serializable: a look at all ids would conflict with every commit.
-    let text = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}; COMMIT", sql.forget);
-    connection.client.batch_execute(&text).await
+/// Forgets ids of commits that nobody can ask about any more; whether there may be others.
+pub(super) async fn forget_ids(connection: &Connection, sql: &Sql) -> Result<bool, tokio_postgres::Error> {
+    let done = connection.client.simple_query(&sql.forget).await?;
+    let rows = |message: &SimpleQueryMessage| if let SimpleQueryMessage::CommandComplete(rows) = message { *rows } else { 0 };
+    Ok(done.iter().map(rows).sum::<u64>() >= FORGOTTEN)
 }

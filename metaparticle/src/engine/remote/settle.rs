@@ -135,9 +135,10 @@ pub(crate) trait Server: Send + Sync + 'static {
     /// Carries out `ask` once, in one atomic step. It must not try again by itself once a commit may have been made.
     fn ask(&self, ask: &Ask) -> impl Future<Output = Result<Told, Failure>> + Send;
 
-    /// Forgets the ids of commits made longer ago than [`IDS_KEPT`](super::IDS_KEPT), if the server does not do so by itself.
-    fn tidy(&self) -> impl Future<Output = ()> + Send {
-        async {}
+    /// Forgets some ids of commits made longer ago than [`IDS_KEPT`](super::IDS_KEPT), if the server does not do so by itself; whether
+    /// there may be more of them.
+    fn tidy(&self) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
     }
 
     /// Tells `watchers` of every change, also those of other processes, until the connection ends. `is_heard` is called once
