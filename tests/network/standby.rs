@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use metaparticle::{Durability, Store};
+use metaparticle::{Durability, ErrorKind, Store};
 use metaparticle_tests::proxy::Fault;
 use metaparticle_tests::servers::Server;
 
@@ -19,6 +19,7 @@ metaparticle_tests::on_server! { on_postgres "postgres"
     what_was_answered_is_on_the_standby_that_takes_over
     what_the_standby_does_not_have_is_neither_answered_nor_seen
     a_store_that_names_the_standby_too_goes_on_there
+    a_standby_is_waited_for_until_it_takes_over
 }
 
 /// So many commits before the primary is lost.
@@ -89,5 +90,22 @@ fn a_store_that_names_the_standby_too_goes_on_there(engine: &str) {
         wait_for(BEFORE);
         primary.crash();
         standby.take_over();
+    });
+}
+
+fn a_standby_is_waited_for_until_it_takes_over(engine: &str) {
+    let (mut primary, standby, _) = Server::start_with_standby(engine);
+    let url = primary.new_url();
+    open(&url).run(|| increment("n")).expect("increments");
+    let url = url.replace(&primary.port().to_string(), &standby.port().to_string());
+    let patient = |seconds| Store::builder(&url).timeout(Duration::from_secs(seconds)).open();
+    let error = patient(2).expect_err("it takes no writes");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| patient(60));
+        primary.crash();
+        standby.take_over();
+        let store = waits.join().expect("no panic").expect("a store opens");
+        assert_eq!(store.run(|| increment("n")).expect("increments"), 2);
     });
 }

@@ -60,12 +60,6 @@ impl Config {
             server.application_name("metaparticle");
         }
         let mut hosts = each_host(&server).ok_or_else(unusable)?;
-        if hosts.len() > 1 {
-            // One of them may be a standby, which takes no writes.
-            for host in &mut hosts {
-                host.target_session_attrs(TargetSessionAttrs::ReadWrite);
-            }
-        }
         if server.get_load_balance_hosts() == LoadBalanceHosts::Random {
             fastrand::shuffle(&mut hosts);
         }
@@ -109,7 +103,8 @@ fn settings(server: &tokio_postgres::Config) -> tokio_postgres::Config {
         .ssl_mode(server.get_ssl_mode())
         .ssl_negotiation(server.get_ssl_negotiation())
         .channel_binding(server.get_channel_binding())
-        .target_session_attrs(server.get_target_session_attrs())
+        // A standby is left for another host, or waited for until it takes over.
+        .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .load_balance_hosts(server.get_load_balance_hosts())
         .connect_timeout(CONNECT)
         .tcp_user_timeout(TRY)

@@ -156,7 +156,7 @@ pub(super) fn is_broken(error: &RedisError) -> bool {
 fn did_nothing(error: &RedisError) -> bool {
     match error.kind() {
         Cause::Server(kind) => !matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::ExecAbort),
-        Cause::Extension => matches!(error.code(), Some("MISCONF" | "NOREPLICAS" | "OOM")),
+        Cause::Extension => matches!(error.code(), Some("BUSY" | "MISCONF" | "NOREPLICAS" | "OOM")),
         _ => false,
     }
 }

@@ -185,6 +185,7 @@ pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instan
                 Error::new(ErrorKind::Timeout, "the commit was refused")
             }
             Err(failure) => {
+                let was_open = ask.settle;
                 ask.settle |= ask.open.load(Ordering::Relaxed);
                 match failure {
                     Failure::Again(_) if ask.settle && planted(Bug::UnknownIsCommitted) => {
@@ -196,6 +197,8 @@ pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instan
                         error
                     }
                     Failure::Again(error) => error,
+                    // Of this try. What became of an earlier one may be found out once this has passed.
+                    Failure::Final(error) if was_open => error,
                     Failure::Final(error) if ask.settle => return Err(indeterminate(error)),
                     Failure::Final(error) => return Err(error),
                 }
@@ -263,5 +266,61 @@ impl Pauses {
         }
         tokio::time::sleep_until(until).await;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::engine::{Request, Write};
+
+    /// Answers with these, in reverse order; the first request is taken for one that may have committed.
+    struct Answers(Mutex<Vec<Result<Told, Failure>>>);
+
+    impl Server for Answers {
+        async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
+            if !ask.settle {
+                ask.about_to_commit();
+            }
+            self.0.lock().expect("nobody panics").pop().expect("there is no other try")
+        }
+
+        fn limits(&self) -> Limits {
+            panic!("nobody asks")
+        }
+    }
+
+    fn error() -> Error {
+        Error::new(ErrorKind::Engine, "refused")
+    }
+
+    fn settled(mut answers: Vec<Result<Told, Failure>>) -> Result<((Version, Stamp), Found)> {
+        answers.reverse();
+        let write = [Write { key: RecordKey::new(&b"key"[..]), bytes: None }];
+        let request = Request {
+            compare: Seen::NOTHING,
+            read: &[],
+            write: &write,
+            id: CommitId(1),
+            durability: crate::Durability::Immediate,
+        };
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let server = Answers(Mutex::new(answers));
+        runtime.block_on(settle(&server, Ask::of(&request), Instant::now() + TRY))
+    }
+
+    #[test]
+    fn an_error_while_an_earlier_try_is_settled_does_not_end_it() {
+        let lost = || Err(Failure::Again(error()));
+        let refused = || Err(Failure::Final(error()));
+        let made = || Ok(Told::Found(Found::default()));
+        let ((version, _), _) = settled(vec![lost(), refused(), refused(), made()]).expect("it is settled");
+        assert_eq!(version, Version::new(1));
+        // One that leaves open what became of its own try.
+        assert!(settled(vec![refused()]).expect_err("it is not known").is_indeterminate());
     }
 }
