@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use metaparticle::ErrorKind;
 use metaparticle_tests::servers::postgres::sql;
 use metaparticle_tests::servers::{Server, is_there};
 
@@ -24,6 +25,7 @@ macro_rules! on_the_shared_server {
 on_the_shared_server! {
     a_host_that_is_silent_is_left_for_the_next_one
     more_old_ids_than_one_statement_can_forget_are_forgotten_part_by_part
+    a_commit_that_failed_before_its_end_is_known_not_to_be_made
 }
 
 /// Has `work` done before each row is written to, or deleted from, a table.
@@ -31,6 +33,16 @@ fn before_each_row(server: &Server, table: &str, of: &str, work: &str) {
     let begin = format!("CREATE FUNCTION work_{table}() RETURNS trigger LANGUAGE plpgsql AS");
     sql(server, &format!("{begin} $$ BEGIN {work}; IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$"));
     sql(server, &format!("CREATE TRIGGER work BEFORE {of} ON {table} FOR EACH ROW EXECUTE FUNCTION work_{table}()"));
+}
+
+/// A role that may use what is in the store with this URL and nothing else, and its URL.
+fn role_of(server: &Server, url: &str) -> (String, String) {
+    let table = table_of(url);
+    let role = format!("role_{table}");
+    sql(server, &format!("CREATE ROLE {role} LOGIN"));
+    sql(server, &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table}, {table}_commits TO {role}"));
+    let url = url.replace("tests:", &format!("{role}:"));
+    (role, url)
 }
 
 mod tests {
@@ -60,5 +72,17 @@ mod tests {
             assert!(begin.elapsed() < Duration::from_secs(60), "there are still {}", number("true"));
         }
         assert_ne!(number("true"), "0", "those that are not old have gone, too");
+    }
+
+    pub(super) fn a_commit_that_failed_before_its_end_is_known_not_to_be_made(server: &Server) {
+        let url = server.new_url();
+        drop(open(&url));
+        let (role, url) = role_of(server, &url);
+        sql(server, &format!("GRANT CREATE ON SCHEMA public TO {role}"));
+        let store = open(&url);
+        store.run(|| increment("n")).expect("increments");
+        sql(server, &format!("REVOKE INSERT ON {} FROM {role}", table_of(&url)));
+        let error = store.run(|| increment("n")).expect_err("it may not write");
+        assert!(error.kind() == ErrorKind::Setup && error.to_string().contains("42501"), "{error:?}");
     }
 }

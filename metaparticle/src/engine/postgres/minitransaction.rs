@@ -16,6 +16,12 @@ use crate::error::{Error, ErrorKind};
 /// A statement on its way.
 type Step<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
 
+/// Which step failed, and how. Those before it were carried out.
+struct Stopped {
+    at: usize,
+    error: tokio_postgres::Error,
+}
+
 const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 const COMMIT: &str = "COMMIT";
 
@@ -30,7 +36,7 @@ pub(super) async fn run(connection: &Connection, ask: &Ask) -> Result<Told, Fail
             steps.insert(0, text(client, BEGIN));
             steps.push(text(client, COMMIT));
         }
-        let rows = in_order(steps).await.map_err(unread)?;
+        let rows = in_order(steps).await.map_err(|stopped| unread(stopped.error))?;
         return Ok(Told::Found(look.found(rows)?.0));
     }
     if steps.is_empty() {
@@ -39,7 +45,7 @@ pub(super) async fn run(connection: &Connection, ask: &Ask) -> Result<Told, Fail
         return Ok(Told::Found(Found::default()));
     }
     steps.insert(0, text(client, BEGIN));
-    let rows = in_order(steps).await.map_err(unread)?;
+    let rows = in_order(steps).await.map_err(|stopped| unread(stopped.error))?;
     match look.found(rows)? {
         // Committed by an earlier try; what is read is current now.
         (found, Some(true)) => {
@@ -160,6 +166,7 @@ async fn apply(connection: &Connection, ask: &Ask, begin: Option<&'static str>) 
     let (keys, records): (Vec<&[u8]>, Vec<&[u8]>) = put.unzip();
     let removed: Vec<&[u8]> = ask.write.iter().filter(|write| write.bytes.is_none()).map(|write| &*write.key).collect();
     let mut steps: Vec<Step<'_>> = begin.map(|begin| text(client, begin)).into_iter().collect();
+    let first = steps.len();
     steps.push(query(client, &connection.claim, vec![&claim, &true]));
     if !keys.is_empty() {
         steps.push(query(client, &connection.write, vec![&keys, &records, &version]));
@@ -167,13 +174,19 @@ async fn apply(connection: &Connection, ask: &Ask, begin: Option<&'static str>) 
     if !removed.is_empty() {
         steps.push(query(client, &connection.remove, vec![&removed]));
     }
+    let commit = steps.len();
     steps.push(text(client, COMMIT));
     ask.about_to_commit();
-    in_order(steps).await.map(drop).map_err(|error| {
-        if is_rolled_back(&error) {
+    in_order(steps).await.map(drop).map_err(|Stopped { at, error }| {
+        let is_rolled_back = is_rolled_back(&error);
+        let failure = failure_of(error, "the commit failed");
+        // In a transaction that has begun, a statement that fails makes `COMMIT` a `ROLLBACK`. What passes may have been said by a
+        // pooler in between, which knows less.
+        let is_refused = (first..commit).contains(&at) && matches!(failure, Failure::Final(_));
+        if is_rolled_back || is_refused {
             ask.not_committed();
         }
-        failure_of(error, "the commit failed")
+        failure
     })
 }
 
@@ -182,7 +195,7 @@ async fn refuse(connection: &Connection, ask: &Ask) -> Result<(), Failure> {
     let client = &connection.client;
     let id = bytes_of(ask.version()).to_vec();
     let steps = vec![query(client, &connection.claim, vec![&id, &false]), text(client, COMMIT)];
-    in_order(steps).await.map(drop).map_err(|error| failure_of(error, "the commit could not be settled"))
+    in_order(steps).await.map(drop).map_err(|stopped| failure_of(stopped.error, "the commit could not be settled"))
 }
 
 async fn end(client: &Client) -> Result<(), Failure> {
@@ -201,24 +214,27 @@ fn text<'a>(client: &'a Client, text: &'static str) -> Step<'a> {
     Box::pin(async move { client.batch_execute(text).await.map(|()| Vec::new()) })
 }
 
-/// Sends all steps at once, in their order, and waits for what they bring, or for the first error.
-async fn in_order(steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
-    let mut steps: Vec<_> = steps.into_iter().map(|step| (Some(step), Vec::new())).collect();
+/// Sends all steps at once, in their order, and waits for what they bring, or for the first one that fails.
+async fn in_order(steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>, Stopped> {
+    let mut steps: Vec<_> = steps.into_iter().map(|step| (step, None)).collect();
     poll_fn(|context| {
-        let mut waiting = false;
-        for (step, rows) in &mut steps {
-            // A step is sent when it is polled for the first time.
-            match step.as_mut().map(|step| step.as_mut().poll(context)) {
-                Some(Poll::Ready(Ok(brought))) => (*step, *rows) = (None, brought),
-                Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(error)),
-                Some(Poll::Pending) => waiting = true,
-                None => {}
+        // A step is sent when it is polled for the first time.
+        for (step, brought) in steps.iter_mut().filter(|(_, brought)| brought.is_none()) {
+            if let Poll::Ready(result) = step.as_mut().poll(context) {
+                *brought = Some(result);
             }
         }
-        if waiting { Poll::Pending } else { Poll::Ready(Ok(())) }
+        for (at, (_, brought)) in steps.iter_mut().enumerate() {
+            match brought.take() {
+                None => return Poll::Pending,
+                Some(Err(error)) => return Poll::Ready(Err(Stopped { at, error })),
+                rows => *brought = rows,
+            }
+        }
+        Poll::Ready(Ok(()))
     })
     .await?;
-    Ok(steps.into_iter().map(|(_, rows)| rows).collect())
+    Ok(steps.into_iter().filter_map(|(_, brought)| brought?.ok()).collect())
 }
 
 fn bytes_of(version: Version) -> [u8; 16] {
