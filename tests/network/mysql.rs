@@ -200,7 +200,7 @@ fn a_server_that_takes_no_writes_is_waited_for() {
     sql(&server, "SET GLOBAL read_only = 1");
     let hasty = Store::builder(&url).timeout(Duration::from_millis(300)).open().expect("the tables are there");
     assert_eq!(hasty.run(|| count("n")).expect("reads"), 1);
-    // What was sent goes on being tried.
+    // What was on its way just then may be made.
     let error = hasty.run(|| increment("n")).expect_err("it takes no writes");
     assert!(error.is_indeterminate(), "{error:?}");
     std::thread::scope(|scope| {

@@ -3,7 +3,12 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use metaparticle::ErrorKind;
+use futures_util::FutureExt;
+use metaparticle::conformance::engine_at;
+use metaparticle::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, Write};
+use metaparticle::{Durability, ErrorKind, Store};
+use metaparticle_tests::on_threads;
+use metaparticle_tests::proxy::Proxy;
 use metaparticle_tests::servers::postgres::sql;
 use metaparticle_tests::servers::{Server, is_there};
 
@@ -26,6 +31,8 @@ on_the_shared_server! {
     a_host_that_is_silent_is_left_for_the_next_one
     more_old_ids_than_one_statement_can_forget_are_forgotten_part_by_part
     a_commit_that_failed_before_its_end_is_known_not_to_be_made
+    the_wait_for_a_connection_takes_no_time_from_a_try
+    what_nobody_waits_for_any_more_is_not_sent
 }
 
 /// Has `work` done before each row is written to, or deleted from, a table.
@@ -33,6 +40,15 @@ fn before_each_row(server: &Server, table: &str, of: &str, work: &str) {
     let begin = format!("CREATE FUNCTION work_{table}() RETURNS trigger LANGUAGE plpgsql AS");
     sql(server, &format!("{begin} $$ BEGIN {work}; IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$"));
     sql(server, &format!("CREATE TRIGGER work BEFORE {of} ON {table} FOR EACH ROW EXECUTE FUNCTION work_{table}()"));
+}
+
+/// How often writing to a store with this URL has begun; each time it takes two seconds.
+fn slow_writes(server: &Server, url: &str) -> impl Fn() -> u32 {
+    let table = table_of(url);
+    sql(server, &format!("CREATE SEQUENCE writes_{table}"));
+    before_each_row(server, table, "INSERT", &format!("PERFORM nextval('writes_{table}'), pg_sleep(2)"));
+    let begun = format!("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM writes_{table}");
+    move || sql(server, &begun).parse().expect("a number")
 }
 
 /// A role that may use what is in the store with this URL and nothing else, and its URL.
@@ -43,6 +59,18 @@ fn role_of(server: &Server, url: &str) -> (String, String) {
     sql(server, &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table}, {table}_commits TO {role}"));
     let url = url.replace("tests:", &format!("{role}:"));
     (role, url)
+}
+
+fn commit<'a>(engine: &'a dyn Engine, write: &'a [Write]) -> impl Future<Output = metaparticle::Result<Reply>> + 'a {
+    let (id, durability) = (CommitId(fastrand::u128(..)), Durability::Immediate);
+    match engine.execute(Request { compare: Seen::NOTHING, read: &[], write, id, durability }) {
+        Answer::Ready(_) => panic!("it is behind a network"),
+        Answer::Later(future) | Answer::Committing(future) => future,
+    }
+}
+
+fn put(key: &str) -> [Write; 1] {
+    [Write { key: RecordKey::new(key.as_bytes()), bytes: Some(b"1"[..].into()) }]
 }
 
 mod tests {
@@ -84,5 +112,36 @@ mod tests {
         sql(server, &format!("REVOKE INSERT ON {} FROM {role}", table_of(&url)));
         let error = store.run(|| increment("n")).expect_err("it may not write");
         assert!(error.kind() == ErrorKind::Setup && error.to_string().contains("42501"), "{error:?}");
+    }
+
+    pub(super) fn the_wait_for_a_connection_takes_no_time_from_a_try(server: &Server) {
+        let proxy = Proxy::before(server.port());
+        let url = server.new_url_through(proxy.port());
+        let patient = Store::builder(format!("{url}&connections=1")).timeout(Duration::from_secs(60));
+        let store = patient.open().expect("a store opens");
+        // What the store keeps of a type is written with its first object.
+        store.run(|| increment("first")).expect("increments");
+        let (begun, connections) = (slow_writes(server, &url), proxy.connections());
+        on_threads(4, |thread| {
+            store.run(|| increment(thread.to_string())).expect("increments");
+        });
+        // A try that is cut short takes its connection with it.
+        assert_eq!((begun(), proxy.connections()), (4, connections));
+    }
+
+    pub(super) fn what_nobody_waits_for_any_more_is_not_sent(server: &Server) {
+        let url = server.new_url();
+        let engine = engine_at(&format!("{url}&connections=1")).expect("a store opens");
+        let begun = slow_writes(server, &url);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| pollster::block_on(commit(&*engine, &put("first"))));
+            while begun() == 0 {
+                std::thread::yield_now();
+            }
+            assert!(commit(&*engine, &put("given up")).now_or_never().is_none(), "there is no connection for it");
+            pollster::block_on(commit(&*engine, &put("last"))).expect("it is made");
+            first.join().expect("no panic").expect("it is made");
+        });
+        assert_eq!(begun(), 2);
     }
 }

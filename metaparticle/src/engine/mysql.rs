@@ -21,7 +21,7 @@ use self::config::Config;
 use self::connection::Connection;
 use super::Limits;
 use super::remote::pool::{Lease, Pool};
-use super::remote::{Ask, Failure, Remote, Server, Told};
+use super::remote::{Ask, Failure, Remote, Server, Told, Turn};
 use crate::error::Result;
 
 /// Opens the store at `url`, whose server must be there within `patience`.
@@ -59,6 +59,10 @@ fn give_back(mut connection: Connection, lease: Lease<'_, Connection>) {
 }
 
 impl Server for Mysql {
+    async fn turn(&self) -> Option<Turn> {
+        self.pool.turn().await
+    }
+
     async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
         // Dropped when this future is, so a connection in an unknown state is never used again.
         let (mut connection, lease) = self.connection().await?;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use self::config::Config;
 use self::connection::Connection;
 use super::remote::pool::{Lease, Pool};
-use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told};
+use super::remote::{Ask, Failure, Remote, Server, TellsNothing, Told, Turn};
 use super::{Limits, RecordKey, Watchers};
 use crate::error::Result;
 use crate::sync::{AtomicBool, Ordering};
@@ -58,6 +58,10 @@ impl Postgres {
 }
 
 impl Server for Postgres {
+    async fn turn(&self) -> Option<Turn> {
+        self.pool.turn().await
+    }
+
     async fn ask(&self, ask: &Ask) -> Result<Told, Failure> {
         // Dropped when this future is, so a connection in an unknown state is never used again.
         let (connection, lease) = self.connection().await?;

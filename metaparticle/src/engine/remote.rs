@@ -2,7 +2,7 @@
 //!
 //! A server only has to carry out one request once, in one atomic step, and to say what it knows when that fails. Time-outs,
 //! trying again, and finding out what became of a commit whose answer was lost are [`settle`]'s. The I/O runs on a thread of its
-//! own, so a caller can wait on any thread, also on one of an executor, and what it no longer waits for is settled all the same.
+//! own, so a caller can wait on any thread, also on one of an executor, and what was sent is settled also if nobody waits any more.
 
 mod listen;
 pub(crate) mod options;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use self::listen::Listener;
 #[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) use self::listen::TellsNothing;
-pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
+pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, Turn, again};
 use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Subscription, Version};
 use crate::clock::SystemClock;
 use crate::error::{Error, ErrorKind, Result};
@@ -75,19 +75,23 @@ impl<S: Server> Remote<S> {
         Ok(Self { listener: Arc::new(Listener::new(server.clone())), server })
     }
 
-    /// The outcome of `ask`, the version of what it has written, and when that was. Nothing is sent before this is first polled; from
-    /// then on it is settled, also if nobody waits.
+    /// The outcome of `ask`, the version of what it has written, and when that was. Nothing is sent before this is first polled; what
+    /// may have been carried out from then on is settled, also if this is dropped.
     async fn ask(&self, ask: Ask) -> Result<((Version, Stamp), Found)> {
         let (server, listener) = (self.server.clone(), self.listener.clone());
+        let caller = Arc::new(());
+        let waits = Arc::downgrade(&caller);
         let outcome = async move {
             let written: Vec<RecordKey> = ask.write.iter().map(|write| write.key.clone()).collect();
-            let (at, found) = settle::settle(&*server, ask, Instant::now() + PATIENCE).await?;
+            let (at, found) = settle::settle(&*server, ask, Instant::now() + PATIENCE, || waits.strong_count() > 0).await?;
             if !written.is_empty() && found.differs.is_empty() {
                 listener.tell(written);
             }
             Ok((at, found))
         };
-        spawn(outcome)?.await
+        let outcome = spawn(outcome)?.await;
+        drop(caller);
+        outcome
     }
 }
 
@@ -163,6 +167,7 @@ async fn keep_tidy<S: Server>(server: Weak<S>, mut more: bool) {
 async fn tidy<S: Server>(server: &S) -> bool {
     let end = Instant::now() + TRY;
     while Instant::now() < end {
+        let _turn = server.turn().await;
         if !tokio::time::timeout(TRY, server.tidy()).await.unwrap_or(false) {
             return false;
         }

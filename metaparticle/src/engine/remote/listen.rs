@@ -93,6 +93,7 @@ impl<S: Server> Listener<S> {
                         return;
                     }
                 };
+                let _turn = server.turn().await;
                 let _ = tokio::time::timeout(super::TRY, server.tell(&keys)).await;
             }
         });

@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{Failure, again};
+use super::{Failure, Turn};
 use crate::sync::Mutex;
 
 /// Connections that nobody uses, and how many more there may be.
@@ -21,7 +21,13 @@ impl<C> Pool<C> {
         Self { idle: Mutex::new(vec![first]), permits: Arc::new(Semaphore::new(connections)) }
     }
 
-    /// A connection that nobody else uses until it is given back.
+    /// Waits until one more connection may be in use. It is used as long as what this gives is kept.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        // It is never closed.
+        self.permits.clone().acquire_owned().await.ok()
+    }
+
+    /// A connection that nobody else uses until it is given back. For whoever has its turn.
     pub(crate) async fn take<F>(
         &self,
         is_usable: impl Fn(&C) -> bool,
@@ -30,25 +36,21 @@ impl<C> Pool<C> {
     where
         F: Future<Output = Result<C, Failure>>,
     {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|error| again("the store is closed", error))?;
         let idle = std::iter::from_fn(|| self.idle.lock().pop()).find(is_usable);
         let connection = match idle {
             Some(connection) => connection,
             None => connect().await?,
         };
-        Ok((connection, Lease { pool: Some(self), _permit: permit }))
+        Ok((connection, Lease(Some(self))))
     }
 }
 
 /// What a connection is given back by.
-pub(crate) struct Lease<'a, C> {
-    pool: Option<&'a Pool<C>>,
-    _permit: OwnedSemaphorePermit,
-}
+pub(crate) struct Lease<'a, C>(Option<&'a Pool<C>>);
 
 impl<C> Lease<'_, C> {
     pub(crate) fn give_back(mut self, connection: C) {
-        if let Some(pool) = self.pool.take() {
+        if let Some(pool) = self.0.take() {
             pool.idle.lock().push(connection);
         }
     }
@@ -58,7 +60,7 @@ impl<C> Drop for Lease<'_, C> {
     /// One that is not given back has broken or is silent, and so are most likely the others that were there before: each would take
     /// a try to find that out.
     fn drop(&mut self) {
-        if let Some(pool) = self.pool {
+        if let Some(pool) = self.0 {
             let idle = std::mem::take(&mut *pool.idle.lock());
             drop(idle);
         }

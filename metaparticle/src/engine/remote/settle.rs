@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::TRY;
@@ -130,8 +131,17 @@ pub(crate) fn again(message: &str, source: impl Into<Box<dyn std::error::Error +
     Failure::Again(Error::with_source(ErrorKind::Timeout, message, source))
 }
 
+/// The right to be served.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
 /// What keeps the records, on the other side of a network.
 pub(crate) trait Server: Send + Sync + 'static {
+    /// Waits for its turn, where only so many requests are served at once. It lasts as long as what this gives is kept. Whoever asks,
+    /// tidies or tells has its turn.
+    fn turn(&self) -> impl Future<Output = Option<Turn>> + Send {
+        std::future::ready(None)
+    }
+
     /// Carries out `ask` once, in one atomic step. It must not try again by itself once a commit may have been made.
     fn ask(&self, ask: &Ask) -> impl Future<Output = Result<Told, Failure>> + Send;
 
@@ -169,12 +179,18 @@ pub(crate) trait Server: Send + Sync + 'static {
     }
 }
 
-/// Asks until there is an outcome with its version and its time, or `deadline` has passed.
-pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instant) -> Result<((Version, Stamp), Found)> {
+/// Asks until there is an outcome with its version and its time, or `deadline` has passed. What is not wanted any more is not sent, unless
+/// it may have been carried out already.
+pub(super) async fn settle<S: Server>(
+    server: &S,
+    mut ask: Ask,
+    deadline: Instant,
+    is_wanted: impl Fn() -> bool,
+) -> Result<((Version, Stamp), Found)> {
     let mut pauses = Pauses::new(deadline);
     loop {
         ask.open.store(false, Ordering::Relaxed);
-        let last = match within_a_try(server.ask(&ask), deadline).await {
+        let last = match one_try(server, &ask, deadline, &is_wanted).await {
             Ok(Told::Found(found)) => return Ok(((ask.version(), Stamp(0)), found)),
             #[cfg(feature = "etcd")]
             Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
@@ -208,6 +224,16 @@ pub(super) async fn settle<S: Server>(server: &S, mut ask: Ask, deadline: Instan
             return Err(if ask.settle { indeterminate(last) } else { unanswered(last) });
         }
     }
+}
+
+async fn one_try<S: Server>(server: &S, ask: &Ask, deadline: Instant, is_wanted: &impl Fn() -> bool) -> Result<Told, Failure> {
+    // Nothing is sent meanwhile. If this took time from the try, those who waited for long could not finish, and all would begin again.
+    let turn = tokio::time::timeout_at(deadline, server.turn()).await;
+    let _turn = turn.map_err(|elapsed| again("all connections are in use", elapsed))?;
+    if !ask.settle && !is_wanted() {
+        return Err(Failure::Final(Error::new(ErrorKind::Timeout, "nobody waits for it any more; nothing was written")));
+    }
+    within_a_try(server.ask(ask), deadline).await
 }
 
 /// Connects until it succeeds, or `deadline` has passed.
@@ -310,7 +336,7 @@ mod tests {
         };
         let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
         let server = Answers(Mutex::new(answers));
-        runtime.block_on(settle(&server, Ask::of(&request), Instant::now() + TRY))
+        runtime.block_on(settle(&server, Ask::of(&request), Instant::now() + TRY, || true))
     }
 
     #[test]
