@@ -9,7 +9,9 @@ use metaparticle::{Durability, Store};
 use metaparticle_tests::on_threads;
 use metaparticle_tests::proxy::{Fault, Proxy};
 use metaparticle_tests::servers::Server;
+use metaparticle_tests::servers::mariadb::sql;
 
+use crate::cluster::is_done;
 use crate::{count, increment, increment_after, open, server};
 
 metaparticle_tests::on_every_server! {
@@ -24,10 +26,15 @@ metaparticle_tests::on_every_server! {
 
 metaparticle_tests::on_server! { on_mysql_alone "mysql"
     a_server_that_falls_silent_costs_one_try
+    a_server_that_takes_no_writes_any_more_is_left
 }
 
 metaparticle_tests::on_server! { on_postgres_alone "postgres"
     a_server_that_falls_silent_costs_one_try
+}
+
+metaparticle_tests::on_server! { on_redis_alone "redis"
+    a_server_that_takes_no_writes_any_more_is_left
 }
 
 /// How many other requests pass before a fault: so that it meets reads, comparisons and commits.
@@ -201,4 +208,31 @@ fn a_server_that_falls_silent_costs_one_try(engine: &str) {
     }
     proxy.falls_silent();
     assert_eq!(store.run(|| increment("n")).expect("it goes on"), 1);
+}
+
+/// Where the same name leads to another server after a take-over.
+fn a_server_that_takes_no_writes_any_more_is_left(engine: &str) {
+    let (before, after) = (Server::start(engine), Server::start(engine));
+    for server in [&before, &after] {
+        drop(open(&server.new_url()));
+        if engine == "mysql" {
+            // Administrators may write all the same.
+            sql(server, "CREATE USER other IDENTIFIED BY 'secret'; GRANT ALL ON tests.* TO other");
+        }
+    }
+    let proxy = Proxy::before(before.port());
+    let url = before.new_url_through(proxy.port()).replace("tests:", "other:");
+    let there = open(&url.replace(&proxy.port().to_string(), &after.port().to_string()));
+    let store = open(&url);
+    for store in [&store, &there] {
+        store.run(|| increment("n")).expect("increments");
+    }
+    proxy.lead_to(after.port());
+    if engine == "mysql" {
+        sql(&before, "SET GLOBAL read_only = 1");
+    } else {
+        is_done(&before, &format!("REPLICAOF 127.0.0.1 {}", after.port()));
+    }
+    store.run(|| increment("n")).expect("increments");
+    assert_eq!(there.run(|| count("n")).expect("counts"), 2);
 }

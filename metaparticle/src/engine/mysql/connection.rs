@@ -23,6 +23,8 @@ pub(super) struct Connection {
     /// There until it is dropped.
     conn: Option<Conn>,
     used: Instant,
+    /// Whether the server has said that it takes no writes: then another one may have taken its place.
+    is_demoted: bool,
     /// What its I/O runs on; a store may be dropped on a thread of another one.
     runtime: Handle,
 }
@@ -44,7 +46,7 @@ impl Connection {
             conn = Conn::new(plain.clone()).await;
         }
         let conn = conn.map_err(|error| failure_of(error, "the database cannot be reached"))?;
-        let mut connection = Self { conn: Some(conn), used: Instant::now(), runtime: Handle::current() };
+        let mut connection = Self { conn: Some(conn), used: Instant::now(), is_demoted: false, runtime: Handle::current() };
         let unusable = |stopped: Stopped| failure_of(stopped.error, "the session cannot be set up");
         connection.query(&Batch::of(settings())).await.map_err(unusable)?;
         // A locking read is to be of what is current, not of what was so when the transaction began. Older servers do nothing else.
@@ -56,6 +58,11 @@ impl Connection {
 
     /// Sends a batch, and returns the rows of each statement that brings any, in order.
     pub(super) async fn query(&mut self, batch: &Batch) -> Result<Vec<Vec<Row>>, Stopped> {
+        let done = self.send(batch).await;
+        self.heard(done)
+    }
+
+    async fn send(&mut self, batch: &Batch) -> Result<Vec<Vec<Row>>, Stopped> {
         let conn = self.conn()?;
         let mut result = conn.query_iter(batch.text()).await.map_err(|error| Stopped { at: 0, error })?;
         let (mut sets, mut at) = (Vec::new(), 0);
@@ -78,9 +85,15 @@ impl Connection {
             Step::Batch(batch) => self.query(batch).await,
             Step::One(statement, parameters) => {
                 let done = self.conn()?.exec_drop(*statement, parameters).await;
-                done.map(|()| Vec::new()).map_err(|error| Stopped { at: 0, error })
+                self.heard(done.map(|()| Vec::new()).map_err(|error| Stopped { at: 0, error }))
             }
         }
+    }
+
+    fn heard<T>(&mut self, done: Result<T, Stopped>) -> Result<T, Stopped> {
+        let code = done.as_ref().err().and_then(|stopped| code_of(&stopped.error));
+        self.is_demoted |= code.is_some_and(takes_no_writes);
+        done
     }
 
     fn conn(&mut self) -> Result<&mut Conn, Stopped> {
@@ -98,7 +111,7 @@ impl Connection {
 
     /// Ends what a failed minitransaction has left open; false if the connection is of no more use.
     pub(super) async fn recover(&mut self) -> bool {
-        self.query(&Batch::of("ROLLBACK".to_owned())).await.is_ok()
+        !self.is_demoted && self.query(&Batch::of("ROLLBACK".to_owned())).await.is_ok()
     }
 }
 
@@ -145,6 +158,11 @@ pub(super) fn is_rolled_back(error: &mysql_async::Error) -> bool {
     matches!(code_of(error), Some(1205 | 1213 | 1020))
 }
 
+/// A replica, or another server that takes no writes.
+fn takes_no_writes(code: u16) -> bool {
+    matches!(code, 1290 | 1792 | 1836)
+}
+
 /// From the driver's error to ours. Again:
 ///
 /// - no code: the network failed, unless client and server have no way to encrypt or to log in in common;
@@ -152,7 +170,7 @@ pub(super) fn is_rolled_back(error: &mysql_async::Error) -> bool {
 ///   up; `1317`, `1969`, `3024`: it took too long, or an administrator has ended it; `1050`: somebody else has just made the table;
 /// - `1040`, `1203`, `1226`, `1053`, `1047`, `1077`, `1079`, `1158` to `1161`, `1184`, `1927`, `4031`, `3168`: no connection, too many
 ///   of them, or the server is starting or stopping;
-/// - `1290`, `1792`, `1836`: a replica, or another server that takes no writes; `1021`: its disk is full.
+/// - what [`takes_no_writes`]; `1021`: its disk is full.
 pub(super) fn failure_of(error: mysql_async::Error, message: &str) -> Failure {
     let (code, said) = match &error {
         mysql_async::Error::Server(error) => (error.code, error.message.clone()),
@@ -167,7 +185,8 @@ pub(super) fn failure_of(error: mysql_async::Error, message: &str) -> Failure {
     let kind = match code {
         1205 | 1213 | 1020 | 1062 | 1317 | 1969 | 3024 | 1050 => return again(message, error),
         1040 | 1203 | 1226 | 1053 | 1047 | 1077 | 1079 | 1158..=1161 | 1184 | 1927 | 4031 | 3168 => return again(message, error),
-        1290 | 1792 | 1836 | 1021 => return again(message, error),
+        1021 => return again(message, error),
+        code if takes_no_writes(code) => return again(message, error),
         1044..=1046 | 1049 | 1054 | 1129 | 1130 | 1142 | 1143 | 1146 | 1227 | 1251 | 1698 | 3159 => ErrorKind::Setup,
         _ => ErrorKind::Engine,
     };

@@ -144,9 +144,13 @@ impl Connection {
     }
 }
 
-/// Whether the connection is of no more use.
+/// Whether the connection is of no more use: also when the server takes no writes, because another one may have taken its place.
 pub(super) fn is_broken(error: &RedisError) -> bool {
-    !matches!(error.kind(), Cause::Server(_) | Cause::Extension)
+    match error.kind() {
+        Cause::Server(ServerErrorKind::ReadOnly) => true,
+        Cause::Server(_) | Cause::Extension => false,
+        _ => true,
+    }
 }
 
 /// Errors that a server answers before it runs a script, or at its first write: nothing was done.
