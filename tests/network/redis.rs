@@ -40,6 +40,25 @@ fn redis_settings_that_lose_data_are_warned_of_or_refused() {
 }
 
 #[test]
+fn redis_that_drops_data_is_refused_or_warned_of_also_where_it_says_little() {
+    if !is_there("redis", "redis_that_drops_data_is_refused_or_warned_of_also_where_it_says_little") {
+        return;
+    }
+    let server = Server::start("redis");
+    let url = server.new_url().replace("redis://", "redis://other:secret@");
+    is_done(&server, "ACL SETUSER other on >secret ~* &* +@all -config");
+    let says_something = |warnings: Vec<String>| warnings.len() == 1 && warnings[0].contains("CONFIG GET");
+    assert!(says_something(open(&url).warnings()), "{:?}", open(&url).warnings());
+    is_done(&server, "CONFIG SET maxmemory-policy allkeys-lru");
+    is_done(&server, "CONFIG SET maxmemory 100mb");
+    let error = Store::open(&url).expect_err("it drops data");
+    assert!(error.kind() == ErrorKind::Setup && error.to_string().contains("noeviction"), "{error:?}");
+    is_done(&server, "ACL SETUSER other -info");
+    let warnings = open(&url).warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("drops data")), "{warnings:?}");
+}
+
+#[test]
 fn a_script_of_somebody_else_that_runs_for_long_is_waited_for() {
     if !is_there("redis", "a_script_of_somebody_else_that_runs_for_long_is_waited_for") {
         return;

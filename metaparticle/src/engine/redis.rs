@@ -106,19 +106,20 @@ async fn claim_prefix(connection: &Connection, prefix: &str) -> Result<Result<()
 /// Which settings of the server keep less than is promised. Settings under which it loses data in normal use are an error.
 async fn warnings(connection: &Connection) -> Result<Result<Vec<String>>, RedisError> {
     let mut warnings = Vec::new();
-    let setting = async |name: &str| {
-        let pair: Result<Vec<String>, RedisError> = connection.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await;
-        pair.ok().and_then(|pair| pair.into_iter().nth(1))
-    };
-    let (memory, policy) = (setting("maxmemory").await, setting("maxmemory-policy").await);
-    let (append, sync) = (setting("appendonly").await, setting("appendfsync").await);
-    if let (Some(memory), Some(policy)) = (memory, policy)
-        && memory != "0"
-        && policy != "noeviction"
-    {
-        let message = format!("the server drops data when its memory is full (`maxmemory-policy {policy}`); set `noeviction`");
-        return Ok(Err(Error::new(ErrorKind::Setup, message)));
+    match memory(connection).await {
+        Some((memory, policy)) if memory != "0" && policy != "noeviction" => {
+            let message =
+                format!("the server drops data when its memory is full (`maxmemory-policy {policy}`); set `noeviction`");
+            return Ok(Err(Error::new(ErrorKind::Setup, message)));
+        }
+        Some(_) => {}
+        None => {
+            let message =
+                "the server does not say whether it drops data when its memory is full (`CONFIG GET` and `INFO` are refused)";
+            warnings.push(message.to_owned());
+        }
     }
+    let (append, sync) = (setting(connection, "appendonly").await, setting(connection, "appendfsync").await);
     match (append.as_deref(), sync.as_deref()) {
         (Some("yes"), Some("always")) => {}
         (Some("yes"), Some(sync)) => {
@@ -130,6 +131,23 @@ async fn warnings(connection: &Connection) -> Result<Result<Vec<String>>, RedisE
         (None, _) => warnings.push("the server does not say how durable commits are (`CONFIG GET` is refused)".to_owned()),
     }
     Ok(Ok(warnings))
+}
+
+/// How much memory the server may take, and what it does then.
+async fn memory(connection: &Connection) -> Option<(String, String)> {
+    if let (Some(memory), Some(policy)) = (setting(connection, "maxmemory").await, setting(connection, "maxmemory-policy").await)
+    {
+        return Some((memory, policy));
+    }
+    // Where settings may not be asked for, as with many who run servers for others.
+    let info: String = connection.ask(redis::cmd("INFO").arg("memory")).await.ok()?;
+    let value = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::to_owned);
+    Some((value("maxmemory")?, value("maxmemory_policy")?))
+}
+
+async fn setting(connection: &Connection, name: &str) -> Option<String> {
+    let pair: Vec<String> = connection.ask(redis::cmd("CONFIG").arg("GET").arg(name)).await.ok()?;
+    pair.into_iter().nth(1)
 }
 
 /// What is wrong with a URL.
