@@ -33,6 +33,7 @@ on_the_shared_server! {
     a_commit_that_failed_before_its_end_is_known_not_to_be_made
     the_wait_for_a_connection_takes_no_time_from_a_try
     what_nobody_waits_for_any_more_is_not_sent
+    a_role_that_may_not_make_tables_opens_a_store_that_is_there
 }
 
 /// Has `work` done before each row is written to, or deleted from, a table.
@@ -106,7 +107,6 @@ mod tests {
         let url = server.new_url();
         drop(open(&url));
         let (role, url) = role_of(server, &url);
-        sql(server, &format!("GRANT CREATE ON SCHEMA public TO {role}"));
         let store = open(&url);
         store.run(|| increment("n")).expect("increments");
         sql(server, &format!("REVOKE INSERT ON {} FROM {role}", table_of(&url)));
@@ -143,5 +143,12 @@ mod tests {
             first.join().expect("no panic").expect("it is made");
         });
         assert_eq!(begun(), 2);
+    }
+
+    pub(super) fn a_role_that_may_not_make_tables_opens_a_store_that_is_there(server: &Server) {
+        let url = server.new_url();
+        open(&url).run(|| increment("n")).expect("increments");
+        let (_, url) = role_of(server, &url);
+        assert_eq!(open(&url).run(|| increment("n")).expect("increments"), 2);
     }
 }

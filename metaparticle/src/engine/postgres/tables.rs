@@ -47,7 +47,8 @@ impl Sql {
             make: format!(
                 "CREATE TABLE IF NOT EXISTS {t} (key bytea PRIMARY KEY, version bytea NOT NULL, bytes bytea NOT NULL); \
                  CREATE TABLE IF NOT EXISTS {c} \
-                 (id bytea PRIMARY KEY, applied boolean NOT NULL, made timestamptz NOT NULL DEFAULT now())"
+                 (id bytea PRIMARY KEY, applied boolean NOT NULL, made timestamptz NOT NULL DEFAULT now()); \
+                 CREATE INDEX IF NOT EXISTS \"{table}_commits_made\" ON {c} (made)"
             ),
             records: format!(
                 "SELECT key, version, CASE WHEN (key || version) = ANY($2::bytea[]) THEN NULL ELSE bytes END \
@@ -75,8 +76,11 @@ impl Sql {
     }
 }
 
-/// Makes the tables if they are not there; refuses tables of these names that are not ours.
+/// Makes the tables if they are not there, which takes a privilege; refuses tables of these names that are not ours.
 pub(super) async fn make(client: &Client, sql: &Sql) -> Result<(), Failure> {
+    if are_there(client, sql).await? {
+        return Ok(());
+    }
     client.batch_execute(&sql.make).await.map_err(|error| match error.code() {
         // Another process is making them at this moment.
         Some(&SqlState::UNIQUE_VIOLATION | &SqlState::DUPLICATE_TABLE | &SqlState::DUPLICATE_OBJECT) => {
@@ -84,18 +88,34 @@ pub(super) async fn make(client: &Client, sql: &Sql) -> Result<(), Failure> {
         }
         _ => failure_of(error, "the tables cannot be made"),
     })?;
+    match are_there(client, sql).await? {
+        true => Ok(()),
+        false => Err(refused("the tables are there, but not for this user".to_owned())),
+    }
+}
+
+/// Whether both are there; an error if one of these names is something else.
+async fn are_there(client: &Client, sql: &Sql) -> Result<bool, Failure> {
     let names = [sql.table.clone(), format!("{}_commits", sql.table)];
     let look = "SELECT column_name::text FROM information_schema.columns \
                 WHERE table_name = $1 AND table_schema = current_schema() ORDER BY column_name";
+    let mut there = 0;
     for (name, expected) in names.iter().zip(COLUMNS) {
         let rows = client.query(look, &[name]).await.map_err(|error| failure_of(error, "the tables cannot be looked at"))?;
         let columns: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
-        if columns.is_ok_and(|columns| columns.join(",") != expected) {
-            let message = format!("the table `{name}` is not a metaparticle store; name another one in the URL: `?table=name`");
-            return Err(Failure::Final(Error::new(ErrorKind::Setup, message)));
+        let columns = columns.map_err(|error| failure_of(error, "the tables cannot be looked at"))?;
+        if !columns.is_empty() && columns.join(",") != expected {
+            return Err(refused(format!(
+                "the table `{name}` is not a metaparticle store; name another one in the URL: `?table=name`"
+            )));
         }
+        there += usize::from(!columns.is_empty());
     }
-    Ok(())
+    Ok(there == names.len())
+}
+
+fn refused(message: String) -> Failure {
+    Failure::Final(Error::new(ErrorKind::Setup, message))
 }
 
 /// Which settings of the server keep less than is promised.
