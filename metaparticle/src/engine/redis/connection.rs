@@ -147,10 +147,21 @@ impl Connection {
 /// Whether the connection is of no more use: also when the server takes no writes, because another one may have taken its place.
 pub(super) fn is_broken(error: &RedisError) -> bool {
     match error.kind() {
-        Cause::Server(ServerErrorKind::ReadOnly) => true,
-        Cause::Server(_) | Cause::Extension => false,
+        Cause::Server(_) | Cause::Extension => code_of(error) == Some("READONLY"),
         _ => true,
     }
+}
+
+/// What version 6 has somewhere in the text of a script's error, and says at a script's first write only. (`MISCONF` it may say at a later
+/// one.)
+const OF_SCRIPTS: [&str; 2] = ["OOM", "READONLY"];
+
+/// What the server calls its error.
+fn code_of(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    let of_a_script = error.detail().filter(|said| code == "ERR" && said.starts_with("Error running script"));
+    let within = |said: &str| OF_SCRIPTS.into_iter().find(|code| said.contains(&format!(": -{code} ")));
+    Some(of_a_script.and_then(within).unwrap_or(code))
 }
 
 /// Errors that a server answers before it runs a script, or at its first write: nothing was done.
@@ -159,7 +170,8 @@ pub(super) fn is_broken(error: &RedisError) -> bool {
 /// disk), `NOREPLICAS`, `OOM` (its memory is full).
 fn did_nothing(error: &RedisError) -> bool {
     match error.kind() {
-        Cause::Server(kind) => !matches!(kind, ServerErrorKind::ResponseError | ServerErrorKind::ExecAbort),
+        Cause::Server(ServerErrorKind::ResponseError) => code_of(error).is_some_and(|code| OF_SCRIPTS.contains(&code)),
+        Cause::Server(kind) => kind != ServerErrorKind::ExecAbort,
         Cause::Extension => matches!(error.code(), Some("BUSY" | "MISCONF" | "NOREPLICAS" | "OOM")),
         _ => false,
     }
@@ -189,7 +201,38 @@ pub(super) fn failure_of(error: RedisError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use redis::parse_redis_value;
+
+    use super::{Config, Failure, did_nothing, failure_of, is_broken};
+
+    /// Whether nothing was done, whether the connection is left, and whether it may pass.
+    fn meaning(answer: &str) -> (bool, bool, bool) {
+        let answer = parse_redis_value(format!("-{answer}\r\n").as_bytes()).expect("an answer");
+        let error = answer.extract_error().expect_err("it is an error");
+        (did_nothing(&error), is_broken(&error), matches!(failure_of(error), Failure::Again(_)))
+    }
+
+    #[test]
+    fn errors_of_scripts_are_told_apart_as_version_6_words_them() {
+        let script = "ERR Error running script (call to f_0123): @user_script:80: @user_script: 80:";
+        let passes = [
+            "BUSY Redis is busy running a script.".to_owned(),
+            "MISCONF Errors writing to the AOF file: No space left on device".to_owned(),
+            "OOM command not allowed when used memory > 'maxmemory'.".to_owned(),
+            format!("{script} -OOM command not allowed when used memory > 'maxmemory'."),
+        ];
+        for answer in passes {
+            assert_eq!(meaning(&answer), (true, false, true), "{answer}");
+        }
+        for answer in ["READONLY You can't write".to_owned(), format!("{script} -READONLY You can't write")] {
+            assert_eq!(meaning(&answer), (true, true, true), "{answer}");
+        }
+        let unknown = ["Script attempted to access a non local key", "-MISCONF Errors writing to the AOF file"];
+        let unknown = unknown.map(|said| format!("{script} {said}"));
+        for answer in unknown.into_iter().chain(["ERR unknown: -OOM ".to_owned()]) {
+            assert_eq!(meaning(&answer), (false, false, false), "{answer}");
+        }
+    }
 
     #[test]
     fn a_url_that_cannot_be_used_does_not_show_its_password() {
