@@ -117,6 +117,8 @@ checks! { $
     ranges::a_compared_range_notices_a_removal
     ranges::a_compared_range_does_not_mind_a_changed_record
     ranges::a_scan_notices_what_has_changed_before_it
+    ranges::a_scan_notices_an_insert_into_a_page_before_it
+    ranges::a_scan_notices_a_removal_from_a_page_before_it
     ranges::a_watch_answers_when_something_has_changed
     hints::a_subscription_is_told_of_writes_and_removals
     hints::a_subscription_that_is_not_asked_does_not_forget

@@ -20,6 +20,7 @@ on_every_engine! {
     a_transaction_sees_those_that_returned_before_it
     a_read_only_transaction_returns
     a_scan_sees_one_instant
+    a_scan_gives_no_set_of_keys_that_never_was
     what_the_body_removes_on_the_way_through_a_range_is_left_out
 }
 
@@ -245,6 +246,33 @@ fn a_scan_sees_one_instant(engine: &str) {
             found.expect("scans");
         }
     });
+}
+
+/// While it reads its second page, a key comes into the first one, and one goes from the second.
+fn a_scan_gives_no_set_of_keys_that_never_was(engine: &str) {
+    let store = TestStore::new(engine);
+    store.transaction(|tx| (0..300).try_for_each(|n| tx.insert(format!("{n:03}"), Counter { n }))).expect("inserts");
+    let change = || {
+        store.transaction(|tx| {
+            tx.insert("000-new", Counter { n: 0 })?;
+            tx.remove::<Counter>("299").map(drop)
+        })
+    };
+    let attempts = store.transaction(|tx| {
+        let mut keys = tx.keys::<Counter>(..);
+        let mut found: Vec<String> = keys.next().into_iter().collect::<Result<_>>()?;
+        if tx.attempt() == 1 {
+            std::thread::scope(|scope| scope.spawn(change).join().expect("no panic"))?;
+        }
+        for key in keys {
+            found.push(key?);
+        }
+        // In the body, so that attempts that are rolled back are looked at too.
+        let has = |key: &str| found.iter().any(|found| found == key);
+        assert!(found.len() == 300 && has("000-new") != has("299"), "{} keys", found.len());
+        metaparticle::Ok(tx.attempt())
+    });
+    assert_eq!(attempts.expect("scans"), 2, "a change went unnoticed");
 }
 
 /// Counts objects, and how many attempts that took while, in the first one, `also` was done together with a change of another object.

@@ -84,6 +84,31 @@ pub(super) fn a_scan_notices_what_has_changed_before_it(engine: &dyn Engine) {
     assert!(page.records.is_empty() && page.differs.records.len() == 1, "a mixture of old and new was returned");
 }
 
+/// The first page of what begins at `key` is read, `change` is made there, and the next page is read.
+fn a_next_page_differs(engine: &dyn Engine, key: &[u8], change: impl Fn(&Client<'_>)) {
+    let client = Client(engine);
+    for key in [b"b", b"d", b"f", b"h"] {
+        client.write(key, b"1");
+    }
+    let first = client.scan(Seen::NOTHING, key, b"i", 2);
+    let next = |seen: &Seen| client.scan(seen, &first.range.end, b"i", 2);
+    let seen = seen_page(&first);
+    assert!(next(&seen).differs.is_empty(), "nothing has changed yet");
+    change(&client);
+    for seen in [without_stamp(seen.clone()), seen] {
+        let page = next(&seen);
+        assert!(page.records.is_empty() && page.differs.ranges == [0], "pages of different instants were returned");
+    }
+}
+
+pub(super) fn a_scan_notices_an_insert_into_a_page_before_it(engine: &dyn Engine) {
+    a_next_page_differs(engine, b"a", |client| client.set(b"a", b"new"));
+}
+
+pub(super) fn a_scan_notices_a_removal_from_a_page_before_it(engine: &dyn Engine) {
+    a_next_page_differs(engine, b"b", |client| client.remove(b"b"));
+}
+
 pub(super) fn a_watch_answers_when_something_has_changed(engine: &dyn Engine) {
     let client = Client(engine);
     let version = client.write(b"a", b"1");
