@@ -43,7 +43,7 @@ pub(crate) enum Figure {
     /// Bytes that the folder takes for each byte of its objects, after filling.
     DiskPerByte,
     PeakMib,
-    /// Updates and objects that are not there after reopening, and what is missing of the accounts' sum.
+    /// Updates and objects that are not there after reopening, and by how much balances differ from what was done.
     Lost,
 }
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::figures::{Figure, Figures};
-use crate::peers::{ACCOUNTS, Peer, keeps};
+use crate::peers::{ACCOUNTS, Peer, Totals, keeps};
 use crate::usage::usage;
-use crate::work::{Workers, work};
+use crate::work::{Workers, random_of, work};
 
 /// What is done over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -84,27 +84,50 @@ pub(crate) fn measure(cell: &Cell, open: impl Fn() -> Box<dyn Peer>, length: Dur
         .with(Figure::RetriesPerCommit, retries as f64 / work.done as f64)
         .with(Figure::BytesPerOp, (after.written - before.written) as f64 / work.done as f64)
         .with(Figure::PeakMib, after.peak_mib())
-        .with(Figure::Lost, lost(cell, work.done, found) as f64))
+        .with(Figure::Lost, lost(cell, &work.each, &found) as f64))
 }
 
-fn lost(cell: &Cell, done: u64, (counter, sum, wide): (i64, i64, u64)) -> i64 {
+/// How far all that is there is from what so many operations of each thread make of it.
+fn lost(cell: &Cell, each: &[u64], found: &Totals) -> u64 {
     if cell.peer.starts_with("limit") {
         return 0;
     }
-    let done = done as i64;
-    match cell.job {
-        Job::J1 | Job::J2 => done - counter,
-        Job::J3 | Job::J4 => sum.abs(),
-        Job::J5 => done - wide as i64,
+    let expected = expected(cell.job, each);
+    let missing = expected.balances.len().abs_diff(found.balances.len()) as u64;
+    let balances = expected.balances.iter().zip(&found.balances).map(|(expected, found)| expected.abs_diff(*found));
+    missing + balances.sum::<u64>() + expected.wide.abs_diff(found.wide)
+}
+
+/// Chooses once more what each thread has chosen, so that nothing need be noted while the time is taken.
+fn expected(job: Job, each: &[u64]) -> Totals {
+    let mut totals = Totals { balances: vec![0; ACCOUNTS as usize], wide: 0 };
+    for (thread, done) in each.iter().enumerate() {
+        let mut random = random_of(thread);
+        match job {
+            Job::J1 | Job::J2 => totals.balances[0] += *done as i64,
+            Job::J3 => (0..*done).for_each(|_| {
+                let (from, to) = two_accounts(&mut random);
+                totals.balances[from as usize] -= 1;
+                totals.balances[to as usize] += 1;
+            }),
+            Job::J4 => {}
+            Job::J5 => totals.wide += done,
+        }
     }
+    totals
+}
+
+fn two_accounts(random: &mut fastrand::Rng) -> (u32, u32) {
+    let from = random.u32(..ACCOUNTS);
+    (from, (from + random.u32(1..ACCOUNTS)) % ACCOUNTS)
 }
 
 fn operation(peer: &dyn Peer, job: Job, random: &mut fastrand::Rng) -> u64 {
     match job {
         Job::J1 | Job::J2 => peer.increment(),
         Job::J3 => {
-            let from = random.u32(..ACCOUNTS);
-            peer.transfer(from, (from + random.u32(1..ACCOUNTS)) % ACCOUNTS)
+            let (from, to) = two_accounts(random);
+            peer.transfer(from, to)
         }
         Job::J4 => {
             let keys = [random.u32(..ACCOUNTS), random.u32(..ACCOUNTS), random.u32(..ACCOUNTS)];
@@ -123,6 +146,13 @@ fn operation(peer: &dyn Peer, job: Job, random: &mut fastrand::Rng) -> u64 {
 mod tests {
     use super::*;
     use crate::peers::{PEERS, open, takes_part};
+
+    #[test]
+    fn a_transfer_that_is_lost_or_made_twice_is_noticed() {
+        let cell = Cell { job: Job::J3, mode: Mode::Durable, threads: 2, peer: PEERS[0].to_owned() };
+        let [all, less, more] = [[7, 5], [7, 4], [8, 5]].map(|each| expected(Job::J3, &each));
+        assert_eq!([&all, &less, &more].map(|found| lost(&cell, &[7, 5], found)), [0, 2, 2]);
+    }
 
     #[test]
     fn every_peer_takes_part_and_loses_nothing() {

@@ -15,6 +15,14 @@ use crate::job::Mode;
 /// How many accounts there are.
 pub(crate) const ACCOUNTS: u32 = if cfg!(test) { 200 } else { 10_000 };
 
+/// What all that was done has come to.
+pub(crate) struct Totals {
+    /// Of all accounts, by their numbers.
+    pub(crate) balances: Vec<i64>,
+    /// The wide object's number.
+    pub(crate) wide: u64,
+}
+
 /// One way of doing the jobs. Each call of a job is one operation; it returns how often it had to be tried again.
 pub(crate) trait Peer: Send + Sync {
     /// Makes all objects.
@@ -32,8 +40,8 @@ pub(crate) trait Peer: Send + Sync {
     /// Adds one to the number of the wide object.
     fn change_field(&self) -> u64;
 
-    /// The balance of account 0, the sum of all, and the wide object's number.
-    fn totals(&self) -> (i64, i64, u64);
+    /// What is there.
+    fn totals(&self) -> Totals;
 
     /// Does the work of one thread.
     fn on_thread(&self, work: &mut dyn FnMut()) {

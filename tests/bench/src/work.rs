@@ -28,6 +28,8 @@ pub(crate) struct Workers {
 /// What they have done.
 pub(crate) struct Work {
     pub(crate) done: u64,
+    /// By each thread, in the order of their numbers.
+    pub(crate) each: Vec<u64>,
     pub(crate) retries: u64,
     /// Until the last operation has returned.
     pub(crate) took: Duration,
@@ -39,11 +41,12 @@ pub(crate) struct Work {
 impl Work {
     fn new(with_latencies: bool) -> Result<Self> {
         let latencies = if with_latencies { Some(Histogram::new_with_max(DEADLINE.as_nanos() as u64, DIGITS)?) } else { None };
-        Ok(Self { done: 0, retries: 0, took: Duration::ZERO, cpu: Duration::ZERO, latencies })
+        Ok(Self { done: 0, each: Vec::new(), retries: 0, took: Duration::ZERO, cpu: Duration::ZERO, latencies })
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {
         self.done += other.done;
+        self.each.push(other.done);
         self.retries += other.retries;
         if let (Some(own), Some(others)) = (&mut self.latencies, &other.latencies) {
             own.add(others)?;
@@ -74,6 +77,11 @@ impl Work {
     }
 }
 
+/// What the operations of this thread choose by. With as many operations, they choose the same again.
+pub(crate) fn random_of(thread: usize) -> fastrand::Rng {
+    fastrand::Rng::with_seed(thread as u64)
+}
+
 /// Has the threads work; each is inside `on_thread` meanwhile. An operation tells how often it had to be tried again.
 pub(crate) fn work(
     workers: Workers,
@@ -83,7 +91,7 @@ pub(crate) fn work(
     let Workers { threads, length, with_latencies } = workers;
     let (stop, start) = (AtomicBool::new(false), Barrier::new(threads + 1));
     let one_thread = |thread: usize| {
-        let mut random = fastrand::Rng::with_seed(thread as u64);
+        let mut random = random_of(thread);
         let mut own = Work::new(with_latencies);
         start.wait();
         on_thread(&mut || own = Work::until(&stop, with_latencies, || operation(&mut random)));
@@ -123,6 +131,7 @@ mod tests {
         let workers = Workers { threads: 3, length: Duration::ZERO, with_latencies: true };
         let work = work(workers, |work| work(), |_| Ok(2)).expect("works");
         assert!(work.done >= 3 && work.retries == 2 * work.done, "{} {}", work.done, work.retries);
+        assert!(work.each.len() == 3 && work.each.iter().sum::<u64>() == work.done, "{:?}", work.each);
         assert_eq!(work.latencies.expect("latencies").len(), work.done);
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fjall::{KeyspaceCreateOptions, OptimisticTxDatabase, OptimisticTxKeyspace, PersistMode, Readable};
 
-use super::{ACCOUNTS, Change, Peer};
+use super::{ACCOUNTS, Change, Peer, Totals};
 use crate::objects::{Account, Wide, decode, encode};
 
 pub(super) struct Fjall {
@@ -68,11 +68,11 @@ impl Peer for Fjall {
         self.update::<Wide>(&[(WIDE, &|wide| wide.number += 1)])
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
+    fn totals(&self) -> Totals {
         let snapshot = self.db.read_tx();
         let bytes = |key: u32| snapshot.get(&self.objects, key.to_be_bytes()).expect("reads").expect("it is there");
         let account = |key| decode::<Account>(&bytes(key)).balance;
-        (account(0), (0..ACCOUNTS).map(account).sum(), decode::<Wide>(&bytes(WIDE)).number)
+        Totals { balances: (0..ACCOUNTS).map(account).collect(), wide: decode::<Wide>(&bytes(WIDE)).number }
     }
 
     fn close(self: Box<Self>) {

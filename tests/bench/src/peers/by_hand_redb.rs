@@ -4,7 +4,7 @@ use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{ACCOUNTS, Change, Peer};
+use super::{ACCOUNTS, Change, Peer, Totals};
 use crate::objects::{Account, Wide, decode, encode};
 
 const TABLE: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("accounts");
@@ -76,13 +76,13 @@ impl Peer for Redb {
         0
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
+    fn totals(&self) -> Totals {
         let tx = self.db.begin_read().expect("begins");
         let table = tx.open_table(TABLE).expect("a table");
         let account = |key: u32| decode::<Account>(table.get(key).expect("reads").expect("it is there").value()).balance;
         let wide = tx.open_table(WIDE).expect("a table");
         let wide: Wide = decode(wide.get(0).expect("reads").expect("it is there").value());
-        (account(0), (0..ACCOUNTS).map(account).sum(), wide.number)
+        Totals { balances: (0..ACCOUNTS).map(account).collect(), wide: wide.number }
     }
 
     fn close(self: Box<Self>) {

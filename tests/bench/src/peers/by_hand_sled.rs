@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use sled::{Db, IVec};
 
-use super::{ACCOUNTS, Peer};
+use super::{ACCOUNTS, Peer, Totals};
 use crate::objects::{Account, Wide, decode, encode};
 
 pub(super) struct Sled {
@@ -114,10 +114,10 @@ impl Peer for Sled {
         self.update::<Wide>(WIDE, |wide| wide.number += 1)
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
+    fn totals(&self) -> Totals {
         let account = |number| decode::<Account>(&self.db.get(key(number)).expect("reads").expect("it is there")).balance;
         let wide: Wide = decode(&self.db.get(WIDE).expect("reads").expect("it is there"));
-        (account(0), (0..ACCOUNTS).map(account).sum(), wide.number)
+        Totals { balances: (0..ACCOUNTS).map(account).collect(), wide: wide.number }
     }
 
     fn close(self: Box<Self>) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{ACCOUNTS, Peer};
+use super::{ACCOUNTS, Peer, Totals};
 use crate::objects::{Account, Wide};
 
 pub(super) struct Sqlite {
@@ -103,14 +103,12 @@ impl Peer for Sqlite {
         })
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
+    fn totals(&self) -> Totals {
         self.with(|connection| {
-            let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-            Ok((
-                number("SELECT balance FROM accounts WHERE id = 0")?,
-                number("SELECT sum(balance) FROM accounts")?,
-                number("SELECT number FROM wide")? as u64,
-            ))
+            let wide = connection.query_row("SELECT number FROM wide", [], |row| row.get::<_, i64>(0))? as u64;
+            let mut accounts = connection.prepare("SELECT balance FROM accounts ORDER BY id")?;
+            let balances = accounts.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(Totals { balances, wide })
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use stm::{TVar, atomically};
 
-use super::{ACCOUNTS, Peer};
+use super::{ACCOUNTS, Peer, Totals};
 use crate::objects::{Account, Wide};
 
 pub(super) struct Stm {
@@ -62,9 +62,9 @@ impl Peer for Stm {
         0
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
-        let sum = self.accounts.iter().map(|account| account.read_atomic().balance).sum();
-        (self.accounts[0].read_atomic().balance, sum, self.wide.read_atomic().number)
+    fn totals(&self) -> Totals {
+        let balances = self.accounts.iter().map(|account| account.read_atomic().balance).collect();
+        Totals { balances, wide: self.wide.read_atomic().number }
     }
 }
 
@@ -109,8 +109,8 @@ impl Peer for Locked {
         0
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
+    fn totals(&self) -> Totals {
         let accounts = self.accounts.lock();
-        (accounts[&0].balance, accounts.values().map(|account| account.balance).sum(), self.wide.lock().number)
+        Totals { balances: (0..ACCOUNTS).map(|key| accounts[&key].balance).collect(), wide: self.wide.lock().number }
     }
 }

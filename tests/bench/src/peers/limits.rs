@@ -7,7 +7,7 @@ use std::path::Path;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Peer;
+use super::{Peer, Totals};
 use crate::objects::{Account, encode};
 
 /// What a commit of two accounts comes to.
@@ -28,8 +28,8 @@ macro_rules! only_this {
         fn change_field(&self) -> u64 {
             self.increment()
         }
-        fn totals(&self) -> (i64, i64, u64) {
-            (0, 0, 0)
+        fn totals(&self) -> Totals {
+            Totals { balances: Vec::new(), wide: 0 }
         }
     };
 }

@@ -2,8 +2,8 @@
 
 use metaparticle::{Durability, Ref, Result, Store, transactional};
 
-use super::{ACCOUNTS, Peer};
-use crate::accounts::{fill, increment, read_all};
+use super::{ACCOUNTS, Peer, Totals};
+use crate::accounts::{fill, increment, look};
 use crate::objects::{Account, Wide};
 
 pub(crate) struct Ours {
@@ -68,9 +68,9 @@ impl Peer for Ours {
         0
     }
 
-    fn totals(&self) -> (i64, i64, u64) {
-        let sum = read_all(&self.store, ACCOUNTS).expect("reads").sum;
-        let read = |tx: &metaparticle::Tx| metaparticle::Ok((tx.get::<Account>(0)?.balance, sum, tx.get::<Wide>(0)?.number));
-        self.store.transaction(read).expect("reads")
+    fn totals(&self) -> Totals {
+        let balances = self.store.run(|| (0..ACCOUNTS).map(look).collect::<Result<_>>()).expect("reads");
+        let wide = self.store.transaction(|tx| tx.get::<Wide>(0).map(|wide| wide.number)).expect("reads");
+        Totals { balances, wide }
     }
 }
