@@ -43,7 +43,7 @@ pub(crate) trait Peer: Send + Sync {
     /// What is there.
     fn totals(&self) -> Totals;
 
-    /// Does the work of one thread.
+    /// Does the work of one thread, with what it has to have for that.
     fn on_thread(&self, work: &mut dyn FnMut()) {
         work();
     }

@@ -93,8 +93,10 @@ pub(crate) fn work(
     let one_thread = |thread: usize| {
         let mut random = random_of(thread);
         let mut own = Work::new(with_latencies);
-        start.wait();
-        on_thread(&mut || own = Work::until(&stop, with_latencies, || operation(&mut random)));
+        on_thread(&mut || {
+            start.wait();
+            own = Work::until(&stop, with_latencies, || operation(&mut random));
+        });
         own
     };
     let before = usage().cpu;

@@ -112,6 +112,11 @@ impl Peer for Sqlite {
         })
     }
 
+    fn on_thread(&self, work: &mut dyn FnMut()) {
+        self.with(|_| Ok(()));
+        work();
+    }
+
     fn close(self: Box<Self>) {
         CONNECTION.with_borrow_mut(|connection| *connection = None);
     }
