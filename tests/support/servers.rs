@@ -138,6 +138,7 @@ impl Server {
         };
         server.prepare(&arguments.split(' ').collect::<Vec<_>>());
         server.run();
+        server.must_listen();
         (server, certificate)
     }
 
