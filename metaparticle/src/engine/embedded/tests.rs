@@ -376,11 +376,7 @@ fn what_nobody_waits_for_is_written_after_the_interval() {
     let (engine, disk) = engine(Duration::from_millis(1));
     disk.permit(1);
     put(&engine, "a", 1);
-    let mut state = disk.state.lock();
-    while state.groups.is_empty() {
-        disk.changed.wait_for(&mut state, Duration::from_millis(1));
-    }
-    drop(state);
+    disk.wait_until(|state| !state.groups.is_empty());
     drop(engine);
 }
 
