@@ -8,9 +8,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
-use metaparticle::{Durability, Error, ErrorKind, Store, conformance};
+use metaparticle::{Durability, Error, ErrorKind, Result, Store, conformance, transactional};
 
-use crate::{count, increment};
+use crate::{Counter, count, increment};
 
 /// An engine in memory with a disk that confirms nothing until it is released.
 struct SlowDisk {
@@ -168,6 +168,28 @@ fn with_eventual_durability_nobody_waits() {
         metaparticle::Ok(())
     });
     changed.expect("commits");
+    assert!(waits.try_recv().is_err(), "the disk was waited for");
+    disk.release();
+}
+
+#[transactional(durability = immediate)]
+fn increment_surely(counter: &mut Counter) -> Result<u64> {
+    counter.n += 1;
+    Ok(counter.n)
+}
+
+#[transactional(durability = eventual)]
+fn increment_soon(counter: &mut Counter) -> Result<u64> {
+    counter.n += 1;
+    Ok(counter.n)
+}
+
+#[test]
+fn a_function_waits_as_it_says_and_not_as_its_store_does() {
+    let eventual = slow_store_with(Durability::Eventual);
+    assert_eq!(is_held_back_in(eventual, |store| store.run(|| increment_surely("n"))).expect("increments"), 2);
+    let (store, disk, waits) = slow_store_with(Durability::Immediate);
+    assert_eq!(store.run(|| increment_soon("n")).expect("increments"), 2);
     assert!(waits.try_recv().is_err(), "the disk was waited for");
     disk.release();
 }
