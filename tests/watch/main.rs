@@ -294,8 +294,8 @@ fn the_server_says_what_others_have_changed(engine: &str) {
     let [one, other] = [(); 2].map(|()| engine_at(&url).expect("an engine"));
     let range = KeyRange { start: RecordKey::new(*b"a"), end: RecordKey::new(*b"c") };
     let subscription = one.subscribe(&[range]);
-    let write = |key: &[u8]| {
-        let write = [Write { key: RecordKey::new(key), bytes: Some((*b"1").into()) }];
+    let write = |key: &[u8], bytes: Option<&[u8]>| {
+        let write = [Write { key: RecordKey::new(key), bytes: bytes.map(Into::into) }];
         let (id, durability) = (CommitId(fastrand::u128(..)), Durability::Immediate);
         let request = Request { compare: Seen::NOTHING, read: &[], write: &write, id, durability };
         match other.execute(request) {
@@ -306,9 +306,11 @@ fn the_server_says_what_others_have_changed(engine: &str) {
     };
     // The first hint says that it is heard from now on.
     assert_eq!(pollster::block_on(subscription.next()), Hint::Missed);
-    write(b"outside");
-    write(b"b\0\xff");
-    assert_eq!(pollster::block_on(subscription.next()), Hint::Keys([RecordKey::new(*b"b\0\xff")].into()));
+    for bytes in [Some(&b"1"[..]), None] {
+        write(b"outside", bytes);
+        write(b"b\0\xff", bytes);
+        assert_eq!(pollster::block_on(subscription.next()), Hint::Keys([RecordKey::new(*b"b\0\xff")].into()));
+    }
     assert!(subscription.check().is_some_and(|check| check >= Duration::from_secs(1)), "it asks often although it is told");
 }
 

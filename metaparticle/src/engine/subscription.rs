@@ -208,3 +208,19 @@ impl fmt::Debug for Watchers {
         f.debug_struct("Watchers").field("count", &self.count).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_that_is_dropped_is_no_longer_told() {
+        let watchers = Watchers::new();
+        assert!(!watchers.is_any());
+        let subscriptions = [(); 2].map(|()| watchers.subscribe(Vec::new()));
+        assert!(watchers.is_any());
+        drop(subscriptions);
+        assert!(!watchers.is_any(), "it is told still");
+        assert!(watchers.watchers.lock().is_empty(), "what it was told by is kept");
+    }
+}
