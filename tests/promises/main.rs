@@ -1,4 +1,4 @@
-//! What is promised to users, and the mistakes on record of others, as tests. Each runs on every engine.
+//! What is promised to users, and the mistakes on record of others, as tests. Most run on every engine.
 
 mod atomic;
 mod bounded;
