@@ -12,6 +12,9 @@ struct Counter {
     n: u64,
 }
 
+/// What an opening takes at least that does not look at its timeout while it tries for the first time.
+const ONE_TRY: Duration = Duration::from_secs(5);
+
 /// A server that answers whatever it is sent with `answer`, and waits, or hangs up. Gives its port.
 fn server(answer: Vec<u8>, speaks_first: bool, hangs_up: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -32,7 +35,7 @@ fn server(answer: Vec<u8>, speaks_first: bool, hangs_up: bool) -> u16 {
 }
 
 /// The most memory that this process has had, in KiB.
-fn peak() -> u64 {
+pub(crate) fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a Linux system");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the figure");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
@@ -82,7 +85,7 @@ fn a_hostile_answer_is_an_error(engine: &str) {
             let begin = Instant::now();
             let builder = Store::builder(format!("{engine}://me:secret@127.0.0.1:{port}/{path}"));
             let error = builder.timeout(Duration::from_millis(300)).open().expect_err("it is no server");
-            assert!(begin.elapsed() < Duration::from_secs(20), "{engine} took {:?} for {answer:?}", begin.elapsed());
+            assert!(begin.elapsed() < ONE_TRY, "{engine} took {:?} for {answer:?}", begin.elapsed());
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
     }
