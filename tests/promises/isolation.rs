@@ -24,6 +24,9 @@ on_every_engine! {
     what_the_body_removes_on_the_way_through_a_range_is_left_out
 }
 
+/// So often something is changed at most while somebody else is to see it.
+const MOST: u64 = 20_000;
+
 fn no_increment_is_lost(engine: &str) {
     let store = TestStore::new(engine);
     on_threads(8, |_| {
@@ -191,11 +194,10 @@ fn two_counts_cannot_both_miss_the_other(engine: &str) {
 
 fn a_transaction_sees_those_that_returned_before_it(engine: &str) {
     let store = TestStore::new(engine);
-    let returned = AtomicU64::new(0);
-    let writing = AtomicBool::new(true);
+    let (returned, compared, writing) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(true));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for _ in 0..300 {
+            for _ in (0..MOST).take_while(|n| *n < 300 || compared.load(Ordering::SeqCst) == 0) {
                 returned.store(store.run(|| increment("n")).expect("increments"), Ordering::SeqCst);
             }
             writing.store(false, Ordering::SeqCst);
@@ -203,8 +205,10 @@ fn a_transaction_sees_those_that_returned_before_it(engine: &str) {
         while writing.load(Ordering::SeqCst) {
             let before = returned.load(Ordering::SeqCst);
             assert!(store.run(|| count("n")).expect("counts") >= before, "a commit that had returned was not seen");
+            compared.fetch_add(u64::from(before > 0), Ordering::SeqCst);
         }
     });
+    assert!(compared.into_inner() > 0, "nothing was compared");
 }
 
 fn a_read_only_transaction_returns(engine: &str) {
@@ -223,10 +227,10 @@ fn a_scan_sees_one_instant(engine: &str) {
         let fill = |tx: &Tx| part.clone().try_for_each(|i| tx.insert(format!("{i:03}"), Counter { n: 0 }));
         store.transaction(fill).expect("fills");
     }
-    let done = AtomicBool::new(false);
+    let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for n in 1..100 {
+            for n in (1..MOST).take_while(|n| *n < 100 || seen.load(Ordering::SeqCst) == 0) {
                 set_all(n).expect("sets");
             }
             done.store(true, Ordering::SeqCst);
@@ -241,11 +245,13 @@ fn a_scan_sees_one_instant(engine: &str) {
                 assert!(all.is_sorted_by(|one, other| one.0 < other.0));
                 let changing: Vec<u64> = all.iter().step_by(299).map(|(_, n)| *n).take(3).collect();
                 assert!(changing.iter().all(|n| *n == changing[0]), "a mixture: {changing:?}");
+                seen.fetch_add(u64::from(changing[0] > 0), Ordering::SeqCst);
                 metaparticle::Ok(())
             });
             found.expect("scans");
         }
     });
+    assert!(seen.into_inner() > 0, "nothing was seen while it changed");
 }
 
 /// While it reads its second page, a key comes into the first one, and one goes from the second.
