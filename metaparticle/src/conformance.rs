@@ -119,7 +119,8 @@ checks! { $
     ranges::a_scan_notices_what_has_changed_before_it
     ranges::a_scan_notices_an_insert_into_a_page_before_it
     ranges::a_scan_notices_a_removal_from_a_page_before_it
-    ranges::a_watch_answers_when_something_has_changed
+    ranges::a_watch_answers_when_a_record_has_changed
+    ranges::a_watch_answers_when_a_range_has_changed
     hints::a_subscription_is_told_of_writes_and_removals
     hints::a_subscription_that_is_not_asked_does_not_forget
     concurrency::no_increment_is_lost

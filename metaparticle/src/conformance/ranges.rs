@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, Wake, Waker};
 
-use super::{Client, put, seen, seen_page, without_stamp};
+use super::{Client, PATIENCE, put, seen, seen_page, without_stamp};
 use crate::engine::{Answer, Engine, Seen};
 
 pub(super) fn a_scan_is_ordered_as_bytes_are(engine: &dyn Engine) {
@@ -109,19 +111,47 @@ pub(super) fn a_scan_notices_a_removal_from_a_page_before_it(engine: &dyn Engine
     a_next_page_differs(engine, b"b", |client| client.remove(b"b"));
 }
 
-pub(super) fn a_watch_answers_when_something_has_changed(engine: &dyn Engine) {
-    let client = Client(engine);
-    let version = client.write(b"a", b"1");
-    let seen = seen(&[(b"a", Some(version)), (b"b", None)]);
-    if let Answer::Later(watch) = engine.watch(&seen) {
-        let mut watch = pin!(watch);
-        // An engine may answer too early, so only the answer itself is checked.
-        let _ = watch.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+/// Told each time that something is woken.
+struct Wakes(Sender<()>);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        // Nobody listens any more once it has answered.
+        let _ = self.0.send(());
     }
-    std::thread::scope(|scope| {
-        let waits = scope.spawn(|| client.wait(engine.watch(&seen)));
-        client.write(b"b", b"1");
-        assert!(waits.join().is_ok(), "the watch failed");
-    });
-    client.wait(engine.watch(&seen));
+}
+
+/// Waits on this thread as an executor does: polls only when it was woken.
+fn is_answered(engine: &dyn Engine, seen: &Seen, change: impl Fn(&Client<'_>)) {
+    let client = Client(engine);
+    let (sender, woken) = channel();
+    let waker = Waker::from(Arc::new(Wakes(sender)));
+    let mut context = Context::from_waker(&waker);
+    // An engine may answer too early, before anything has changed.
+    if let Answer::Later(watch) | Answer::Committing(watch) = engine.watch(seen) {
+        let mut watch = pin!(watch);
+        let mut poll = watch.as_mut().poll(&mut context);
+        change(&client);
+        while poll.is_pending() {
+            assert!(woken.recv_timeout(PATIENCE).is_ok(), "the watch was not woken by a change");
+            poll = watch.as_mut().poll(&mut context);
+        }
+        assert!(matches!(poll, Poll::Ready(Ok(()))), "the watch failed");
+    } else {
+        change(&client);
+    }
+    client.wait(engine.watch(seen));
+}
+
+pub(super) fn a_watch_answers_when_a_record_has_changed(engine: &dyn Engine) {
+    let version = Client(engine).write(b"a", b"1");
+    let seen = seen(&[(b"a", Some(version)), (b"b", None)]);
+    is_answered(engine, &seen, |client| client.set(b"b", b"1"));
+}
+
+pub(super) fn a_watch_answers_when_a_range_has_changed(engine: &dyn Engine) {
+    let client = Client(engine);
+    client.set(b"b", b"1");
+    let seen = seen_page(&client.scan(Seen::NOTHING, b"a", b"e", 10));
+    is_answered(engine, &seen, |client| client.remove(b"b"));
 }
