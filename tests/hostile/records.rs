@@ -4,6 +4,8 @@ use metaparticle::inspect::{Change, Inspector};
 use metaparticle::{ErrorKind, Store, persistent};
 use serde::{Deserialize, Serialize};
 
+use crate::servers::peak;
+
 #[derive(Serialize, Deserialize, Default, Debug)]
 struct Chain(Option<Box<Chain>>);
 
@@ -74,7 +76,11 @@ fn a_record_with_a_list_of_nothing_without_end_is_an_error() {
 fn a_record_with_hostile_lengths_in_each_other_takes_no_memory() {
     // Each list says that it has 2^60 elements, and begins with another such list.
     let lists = b"\xfd\0\0\0\0\0\0\0\x10".repeat(40_000);
+    let before = peak();
     refused([b"\0", &lists, b"\0"], "`tree`");
+    // With what other tests take meanwhile.
+    let taken = peak() - before;
+    assert!(taken < 256 << 10, "{taken} KiB were taken");
 }
 
 #[test]
