@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
-use metaparticle::{Result, Store, conformance};
+use metaparticle::{Error, ErrorKind, Result, Store, conformance};
 
 #[derive(Clone)]
 pub(crate) struct Later {
@@ -29,6 +29,8 @@ pub(crate) struct Calls {
     /// What is called before a scan, and how many scans come before that one.
     before_scan: Mutex<Option<(u32, Hook)>>,
     before_watch: Mutex<Option<Hook>>,
+    /// A part of the keys whose records cannot be read.
+    damaged: Mutex<Option<Vec<u8>>>,
     watches: AtomicU64,
 }
 
@@ -100,6 +102,11 @@ impl Later {
         });
         if is_commit { Answer::Committing(later) } else { Answer::Later(later) }
     }
+}
+
+/// Whether a record is read whose key contains `part`.
+fn reads(request: &Request<'_>, part: &[u8]) -> bool {
+    request.read.iter().any(|key| key.windows(part.len()).any(|window| window == part))
 }
 
 fn now<T>(answer: Answer<'_, T>) -> Result<T> {
@@ -190,6 +197,15 @@ impl Calls {
         *self.before_read.lock().expect("no panic") = Some((key.into(), Box::new(f)));
     }
 
+    /// Records whose keys contain `key` cannot be read from now on.
+    pub(crate) fn damage(&self, key: &str) {
+        *self.damaged.lock().expect("no panic") = Some(key.into());
+    }
+
+    fn is_damaged(&self, request: &Request<'_>) -> bool {
+        self.damaged.lock().expect("no panic").as_deref().is_some_and(|part| reads(request, part))
+    }
+
     /// Calls `f` before a scan, after so many others.
     pub(crate) fn before_scan(&self, others: u32, f: impl FnOnce() + Send + 'static) {
         *self.before_scan.lock().expect("no panic") = Some((others, Box::new(f)));
@@ -218,8 +234,7 @@ impl Calls {
     fn hook(&self, request: &Request<'_>) {
         let hook = if request.write.is_empty() {
             let mut before = self.before_read.lock().expect("no panic");
-            let reads = |part: &[u8]| request.read.iter().any(|key| key.windows(part.len()).any(|window| window == part));
-            before.take_if(|(key, _)| reads(key)).map(|(_, hook)| hook)
+            before.take_if(|(key, _)| reads(request, key)).map(|(_, hook)| hook)
         } else {
             self.before_commit.lock().expect("no panic").take()
         };
@@ -249,6 +264,9 @@ impl Engine for Later {
             self.calls.hook(&request);
             let counter = if is_commit { &self.calls.commits } else { &self.calls.reads };
             counter.fetch_add(1, Ordering::SeqCst);
+            if self.calls.is_damaged(&request) {
+                return Answer::Ready(Err(Error::engine(ErrorKind::Corrupt, "not a record")));
+            }
             let answer = self.memory.execute(request);
             let hook = self.calls.after_commit.lock().expect("no panic").take_if(|_| is_commit);
             if let Some(hook) = hook {

@@ -3,6 +3,7 @@
 mod dropped;
 mod first_use;
 mod group;
+mod guessed;
 mod later;
 mod left;
 mod waiting;

@@ -1,6 +1,7 @@
 //! Which objects a function asks for that are known only once its body runs, so that the next call reads them with its first request.
 //!
-//! Guessing wrong costs no round trip, only the reading of a record more; a function that does not repeat itself is not guessed at.
+//! Guessing wrong costs no conflict and mostly no round trip, only the reading of a record more; a function that does not repeat
+//! itself is not guessed at.
 
 use std::collections::HashMap;
 
@@ -48,6 +49,11 @@ impl Habits {
         }
         habit.keys = later;
         habit.keys.truncate(KEYS);
+    }
+
+    /// Guesses nothing of the function any more, until something is learned again.
+    pub(super) fn forget(&self, function: &'static str) {
+        self.functions.lock().remove(function);
     }
 }
 

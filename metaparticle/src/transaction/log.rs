@@ -5,7 +5,7 @@
 //! earlier ones were found current, so that what a body sees was current together.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::conflict::Fresh;
 use super::group::{Gate, Outcome};
@@ -38,6 +38,8 @@ pub(crate) struct Log {
 #[derive(Debug, Default)]
 struct Content {
     records: HashMap<RecordKey, Option<Record>>,
+    /// Those of them that the body has not asked for. It may never do so, and then they are none of its business.
+    guessed: HashSet<RecordKey>,
     pages: Vec<(Call, Page)>,
     /// Used once each: what they were is kept elsewhere.
     alone: Vec<(Call, Reply)>,
@@ -74,9 +76,17 @@ impl Log {
         suspended()
     }
 
-    /// All keys that were read.
+    /// Takes note that these were read before the body has asked for them.
+    pub(super) fn guessed(&mut self, keys: Vec<RecordKey>) {
+        let content = self.content.get_mut();
+        content.guessed.extend(keys.into_iter().filter(|key| content.records.contains_key(key)));
+    }
+
+    /// All keys that were read and asked for. Others would also keep the next attempt from reading what a group will leave.
     pub(super) fn keys(&self) -> Vec<RecordKey> {
-        self.content.borrow().seen.records.iter().map(|(key, _)| key.clone()).collect()
+        let content = self.content.borrow();
+        let keys = content.seen.records.iter().map(|(key, _)| key);
+        keys.filter(|key| !content.guessed.contains(*key)).cloned().collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -85,15 +95,13 @@ impl Log {
 
     /// The records of `keys`, if they are known or the engine answers at once.
     pub(super) fn read(&self, store: &Store, keys: &[RecordKey]) -> Result<Reply> {
-        let missing: Vec<RecordKey> = {
-            let content = self.content.borrow();
-            keys.iter().filter(|key| !content.records.contains_key(*key)).cloned().collect()
-        };
+        let missing = self.content.borrow().missing(keys);
         let is_known = missing.is_empty();
         if !is_known && !self.read_from_group(store, &missing) {
             self.ask(store.engine(), Call::Read(missing))?;
         }
-        let content = self.content.borrow();
+        let mut content = self.content.borrow_mut();
+        content.asked(keys);
         let read = keys.iter().map(|key| content.records.get(key).cloned().flatten()).collect();
         let differs = content.differs.clone().filter(|_| !is_known).unwrap_or_default();
         Ok(Reply { read, differs, version: None, stamp: content.seen.stamp, durable_at: content.durable_at })
@@ -104,7 +112,7 @@ impl Log {
         let ([key], true) = (keys, self.reads_groups && self.is_empty()) else { return false };
         let Some((record, gate)) = store.groups().read(store, key) else { return false };
         let mut content = self.content.borrow_mut();
-        content.add(key.clone(), record);
+        content.add(key, record);
         content.gate = Some(gate);
         true
     }
@@ -114,7 +122,7 @@ impl Log {
         let ([key], Some((fresh, record))) = (keys, fresh) else { return false };
         let is_it = *key == fresh;
         if is_it {
-            self.content.borrow_mut().add(fresh, record);
+            self.content.borrow_mut().add(key, record);
         }
         is_it
     }
@@ -171,8 +179,7 @@ impl Log {
         };
         self.content.borrow_mut().seen = seen;
         let Some(answered) = answered else { return Ok(false) };
-        self.note(call.clone(), answered?);
-        Ok(true)
+        if self.note(call, answered?) { Ok(true) } else { self.ask_now(engine, call) }
     }
 
     /// Asks and waits, in the future.
@@ -184,39 +191,45 @@ impl Log {
                 return Ok(());
             }
         }
-        // Taken out, so that nothing but this is borrowed while it waits.
-        let seen = std::mem::take(&mut self.content.get_mut().seen);
-        let answered = match call.send(engine, &seen) {
-            Sent::Reply(answer) => wait(answer).await.map(Answered::Reply),
-            Sent::Page(answer) => wait(answer).await.map(Answered::Page),
-        };
-        self.content.get_mut().seen = seen;
-        self.note(call, answered?);
-        Ok(())
+        loop {
+            // Taken out, so that nothing but this is borrowed while it waits.
+            let seen = std::mem::take(&mut self.content.get_mut().seen);
+            let answered = match call.send(engine, &seen) {
+                Sent::Reply(answer) => wait(answer).await.map(Answered::Reply),
+                Sent::Page(answer) => wait(answer).await.map(Answered::Page),
+            };
+            self.content.get_mut().seen = seen;
+            if self.note(&call, answered?) {
+                return Ok(());
+            }
+        }
     }
 
-    fn note(&self, call: Call, answered: Answered) {
+    /// Whether that was an answer; otherwise it has to be asked again, since a page is not read where a guess was wrong.
+    fn note(&self, call: &Call, answered: Answered) -> bool {
         let content = &mut *self.content.borrow_mut();
         match (call, answered) {
             (Call::Read(keys), Answered::Reply(reply)) => {
                 if content.advance(reply.stamp, reply.durable_at, reply.differs) {
-                    keys.into_iter().zip(reply.read).for_each(|(key, record)| content.add(key, record));
+                    keys.iter().zip(reply.read).for_each(|(key, record)| content.add(key, record));
                 }
             }
-            (call @ Call::Scan { with_objects, .. }, Answered::Page(page)) => {
-                if !content.advance(page.stamp, page.durable_at, page.differs.clone()) {
-                    return;
+            (Call::Scan { with_objects, .. }, Answered::Page(page)) => {
+                let is_read = page.differs.is_empty();
+                if !content.advance(page.stamp, page.durable_at, page.differs.clone()) || !is_read {
+                    return content.differs.is_some();
                 }
                 let keys = page.records.iter().map(|(key, _)| key.clone()).collect();
                 content.seen.ranges.push(SeenRange { range: page.range.clone(), keys });
-                if with_objects {
-                    page.records.iter().for_each(|(key, record)| content.add(key.clone(), Some(record.clone())));
+                if *with_objects {
+                    page.records.iter().for_each(|(key, record)| content.add(key, Some(record.clone())));
                 }
-                content.pages.push((call, page));
+                content.pages.push((call.clone(), page));
             }
-            (call, Answered::Reply(reply)) => content.alone.push((call, reply)),
+            (call, Answered::Reply(reply)) => content.alone.push((call.clone(), reply)),
             (_, Answered::Page(_)) => {}
         }
+        true
     }
 }
 
@@ -224,12 +237,46 @@ impl Content {
     /// Notes how current everything is; whether all of it is.
     fn advance(&mut self, stamp: Stamp, durable_at: Stamp, differs: Differs) -> bool {
         self.durable_at = self.durable_at.max(durable_at);
-        if !differs.is_empty() {
-            self.differs = Some(differs);
-            return false;
+        let is_current = self.note_differs(differs);
+        if is_current {
+            self.seen.stamp = stamp;
         }
-        self.seen.stamp = stamp;
-        true
+        is_current
+    }
+
+    /// Forgets what was only guessed; whether nothing else has changed.
+    fn note_differs(&mut self, mut differs: Differs) -> bool {
+        differs.records.retain(|(key, _)| !self.forget_guess(key));
+        let is_current = differs.is_empty();
+        if !is_current {
+            self.differs = Some(differs);
+        }
+        is_current
+    }
+
+    fn forget_guess(&mut self, key: &RecordKey) -> bool {
+        let is_guess = self.guessed.remove(key);
+        if is_guess {
+            self.records.remove(key);
+            self.seen.records.retain(|(seen, _)| seen != key);
+        }
+        is_guess
+    }
+
+    /// What has to be asked for to know all of `keys`, if anything. With it, what was guessed is read again: it may change meanwhile.
+    fn missing(&self, keys: &[RecordKey]) -> Vec<RecordKey> {
+        if keys.iter().all(|key| self.records.contains_key(key)) {
+            return Vec::new();
+        }
+        let is_known = |key: &RecordKey| self.records.contains_key(key) && !self.guessed.contains(key);
+        keys.iter().filter(|key| !is_known(key)).cloned().collect()
+    }
+
+    /// These are guesses no longer.
+    fn asked(&mut self, keys: &[RecordKey]) {
+        if !self.guessed.is_empty() {
+            keys.iter().for_each(|key| _ = self.guessed.remove(key));
+        }
     }
 
     /// As `Attempt::settled`; whether what was read is so.
@@ -245,16 +292,16 @@ impl Content {
             }
             return true;
         }
-        self.differs = Some(gate.group.differs());
-        false
+        self.note_differs(gate.group.differs())
     }
 
-    fn add(&mut self, key: RecordKey, record: Option<Record>) {
-        if !self.records.contains_key(&key) {
+    fn add(&mut self, key: &RecordKey, record: Option<Record>) {
+        self.guessed.remove(key);
+        if !self.records.contains_key(key) {
             // Asked for before, and not needed: another transaction has found it out meanwhile. The record may follow a newer schema.
             self.alone.clear();
             self.seen.records.push((key.clone(), record.as_ref().map(|record| record.version)));
-            self.records.insert(key, record);
+            self.records.insert(key.clone(), record);
         }
     }
 }

@@ -92,7 +92,7 @@ enum Ran<Out> {
 }
 
 impl AsyncAttempt<'_> {
-    /// `fresh`: what the one object is that the last attempt had a conflict on. `known`: the keys that the last attempt has read, to read them at once; afterwards, those that this one has.
+    /// `fresh`: what the one object is that the last attempt had a conflict on. `known`: the keys that the last attempt has asked for, to read them at once; afterwards, those that this one has.
     async fn run<Out: Outcome>(
         &self,
         turn: Option<Turn>,
@@ -102,17 +102,10 @@ impl AsyncAttempt<'_> {
     ) -> Next<Out> {
         self.store.counters().attempted();
         let (mut log, mut turn) = (Log::new(!self.fixed.read_only), turn);
-        let keys = std::mem::take(known);
-        if !keys.is_empty()
-            && !log.read_from_group(self.store, &keys)
-            && !log.takes(fresh, &keys)
-            && let Err(error) = self.perform(&mut log, Call::Read(keys)).await
-        {
-            return Next::Fail(error);
-        }
+        self.read_known(&mut log, std::mem::take(known), fresh).await;
         let mut first = Vec::new();
         let (ended, doom, out) = loop {
-            let mut call;
+            let call;
             match self.run_body(log, turn.take(), body) {
                 Ran::Ended(ended, Some(Doom::Waits), _) => return self.end_in_wait(ended).await,
                 Ran::Ended(ended, doom, Ok(out)) => break (ended, doom, out),
@@ -125,25 +118,22 @@ impl AsyncAttempt<'_> {
             }
             if log.is_empty() {
                 turn = self.queue(turn, &call).await;
-                if let Call::Read(keys) = &mut call {
+                if let Call::Read(keys) = &call {
                     // Whoever had the turn before has mostly left it there.
                     if log.read_from_group(self.store, keys) {
                         continue;
                     }
                     first.clone_from(keys);
-                    let usual = self.store.habits().guess(self.fixed.name);
-                    keys.extend(usual.into_iter().filter(|key| !first.contains(key)));
+                    if self.read_with_guess(&mut log, keys).await {
+                        continue;
+                    }
                 }
             }
             if let Err(error) = self.perform(&mut log, call).await {
                 return Next::Fail(error);
             }
         };
-        *known = match doom {
-            // What the habit has added and nobody has asked for would keep the next attempt from reading what a group will leave.
-            None => ended.state.seen.records.iter().map(|(key, _)| key.clone()).collect(),
-            Some(_) => ended.log.keys(),
-        };
+        *known = ended.log.keys();
         if !first.is_empty() {
             let asked = ended.state.seen.records.iter().map(|(key, _)| key);
             self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
@@ -161,6 +151,35 @@ impl AsyncAttempt<'_> {
             Ok((Committed::Conflict(conflict), _)) => Next::RunAgain(conflict),
             Err(error) => Next::Fail(error),
         }
+    }
+
+    /// Reads what the last attempt has asked for. What cannot be read is left to the body, which need not ask for it again.
+    async fn read_known(&self, log: &mut Log, keys: Vec<RecordKey>, fresh: Option<Fresh>) {
+        if !keys.is_empty()
+            && (log.read_from_group(self.store, &keys)
+                || log.takes(fresh, &keys)
+                || self.perform(log, Call::Read(keys.clone())).await.is_ok())
+        {
+            log.guessed(keys);
+        }
+    }
+
+    /// Reads what is asked for first, and with it what the function is likely to ask for next; whether there was a guess, and all of
+    /// it could be read.
+    async fn read_with_guess(&self, log: &mut Log, first: &[RecordKey]) -> bool {
+        let habits = self.store.habits();
+        let mut guess = habits.guess(self.fixed.name);
+        guess.retain(|key| !first.contains(key));
+        if guess.is_empty() {
+            return false;
+        }
+        let is_read = self.perform(log, Call::Read([first, &guess].concat())).await.is_ok();
+        match is_read {
+            true => log.guessed(guess),
+            // Without it, the function may well succeed.
+            false => habits.forget(self.fixed.name),
+        }
+        is_read
     }
 
     /// Runs the body up to its end, or to where something has to be asked.

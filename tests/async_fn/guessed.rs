@@ -1,0 +1,95 @@
+//! What was read before the body has asked for it, because the last call or the last attempt has: it must make no difference but in time.
+
+use std::future::Future;
+
+use metaparticle::{Result, Store, TransactionOptions, Tx};
+
+use crate::later::Later;
+use crate::{Counter, count, increment};
+
+fn once() -> TransactionOptions {
+    TransactionOptions::new().name("habitual").attempts(1)
+}
+
+/// Reads "first" and then `key`, as one and the same function does.
+fn read(store: &Store, key: &'static str) -> impl Future<Output = Result<u64>> + use<> {
+    let store = store.clone();
+    async move {
+        let body = move |tx: &Tx| Ok(tx.get::<Counter>("first")?.n + tx.get::<Counter>(key)?.n);
+        store.transaction_async_with(once(), body).await
+    }
+}
+
+fn add(store: &Store, key: &'static str) {
+    pollster::block_on(store.scope(increment(key))).expect("increments");
+}
+
+#[test]
+fn what_was_read_on_a_guess_and_not_asked_for_is_no_conflict() {
+    let (store, other, calls) = Later::two_stores();
+    pollster::block_on(read(&store, "second")).expect("reads");
+    calls.before_read("third", move || add(&other, "second"));
+    pollster::block_on(read(&store, "third")).expect("nothing that it asked for has changed");
+}
+
+#[test]
+fn what_was_read_on_a_guess_and_not_asked_for_does_not_hide_a_range() {
+    let (store, other, calls) = Later::two_stores();
+    add(&other, "first");
+    pollster::block_on(read(&store, "second")).expect("reads");
+    calls.before_scan(0, move || add(&other, "second"));
+    let keys = store.transaction_async_with(once(), |tx| {
+        tx.get::<Counter>("first")?;
+        tx.keys::<Counter>(..).collect::<Result<Vec<_>>>()
+    });
+    assert_eq!(pollster::block_on(keys).expect("nothing that it asked for has changed"), ["first", "second"]);
+}
+
+#[test]
+fn what_was_read_on_a_guess_and_is_met_in_a_range_is_compared() {
+    let (store, other, calls) = Later::two_stores();
+    ["first", "second", "third"].into_iter().for_each(|key| add(&store, key));
+    pollster::block_on(read(&store, "second")).expect("reads");
+    let both = move |tx: &Tx| {
+        tx.get_mut::<Counter>("second")?.n += 1;
+        tx.insert("zero", Counter { n: 1, title: String::new() })
+    };
+    calls.before_read("zero", move || other.transaction(both).expect("changes both"));
+    let sum = store.transaction_async_with(once().attempts(2), |tx| {
+        tx.get::<Counter>("first")?;
+        let second = tx.range::<Counter>("second".."third").map(|found| Ok(found?.1.n)).sum::<Result<u64>>()?;
+        metaparticle::Ok((second, tx.get::<Counter>("zero")?.n))
+    });
+    assert_eq!(pollster::block_on(sum).expect("the second attempt sees both"), (2, 1), "a mixture");
+}
+
+#[test]
+fn what_only_an_earlier_attempt_has_asked_for_is_no_conflict() {
+    let (store, other, calls) = Later::two_stores();
+    let point = |to: &'static str| move |tx: &Tx| tx.get_mut::<Counter>("first").map(|mut first| first.title = to.to_owned());
+    store.transaction(point("second")).expect("points");
+    let of_other = other.clone();
+    calls.before_commit(move || of_other.transaction(point("third")).expect("points elsewhere"));
+    calls.before_read("third", move || add(&other, "second"));
+    let follow = store.transaction_async_with(once().attempts(2), |tx| {
+        let to = tx.get::<Counter>("first")?.title.clone();
+        tx.get_mut::<Counter>(&to)?.n += 1;
+        metaparticle::Ok(to)
+    });
+    assert_eq!(pollster::block_on(follow).expect("nothing that it asked for has changed twice"), "third");
+    assert_eq!(pollster::block_on(store.scope(count("third"))).expect("counts"), 1);
+}
+
+#[test]
+fn what_was_guessed_and_cannot_be_read_fails_only_who_asks_for_it() {
+    let (store, calls) = Later::store();
+    pollster::block_on(read(&store, "second")).expect("reads");
+    calls.damage("second");
+    calls.reset();
+    pollster::block_on(read(&store, "third")).expect("it did not ask for the damaged one");
+    assert_eq!(calls.reads(), 3, "with the guess, without it, and the other one");
+    assert!(pollster::block_on(read(&store, "second")).expect_err("it is damaged").is_corrupt());
+    calls.reset();
+    pollster::block_on(read(&store, "third")).expect("reads");
+    assert_eq!(calls.reads(), 1, "it is in the habit of that now");
+}
