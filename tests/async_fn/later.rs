@@ -1,7 +1,7 @@
 //! An engine in memory that never answers at once, counts what it is asked, and can be made to hold its answers back.
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
@@ -32,6 +32,8 @@ pub(crate) struct Calls {
     /// A part of the keys whose records cannot be read.
     damaged: Mutex<Option<Vec<u8>>>,
     watches: AtomicU64,
+    /// Whether what was committed cannot be made durable.
+    never_durable: AtomicBool,
 }
 
 /// A read that is not answered when it is carried out.
@@ -197,6 +199,11 @@ impl Calls {
         *self.before_read.lock().expect("no panic") = Some((key.into(), Box::new(f)));
     }
 
+    /// Nothing is made durable from now on.
+    pub(crate) fn lose_disk(&self) {
+        self.never_durable.store(true, Ordering::SeqCst);
+    }
+
     /// Records whose keys contain `key` cannot be read from now on.
     pub(crate) fn damage(&self, key: &str) {
         *self.damaged.lock().expect("no panic") = Some(key.into());
@@ -291,6 +298,9 @@ impl Engine for Later {
         self.memory.watch(compare)
     }
     fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
+        if self.calls.never_durable.load(Ordering::SeqCst) {
+            return Answer::Ready(Err(Error::engine(ErrorKind::Engine, "the disk is gone")));
+        }
         self.memory.durable(stamp)
     }
     fn limits(&self) -> Limits {

@@ -226,3 +226,16 @@ fn a_commit_that_waits_for_room_leaves_nothing_that_is_not_so() {
     }
     assert_eq!(store.stats().reruns, 0);
 }
+
+#[test]
+fn a_commit_of_a_group_that_could_not_be_made_durable_is_open() {
+    let (store, calls) = Later::store();
+    hold(&store, &calls);
+    calls.release_all();
+    calls.lose_disk();
+    let in_future = pollster::block_on(store.scope(increment("n"))).expect_err("the disk is gone");
+    let add = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n += 1);
+    for error in [in_future, store.transaction(add).expect_err("the disk is gone")] {
+        assert!(error.is_indeterminate() && !error.is_retryable(), "{error:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::Attempt;
-use super::commit::{Committed, read_too_early, within_function};
+use super::commit::{Committed, commit_is_open, read_too_early, within_function};
 use super::conflict::Conflict;
 use super::group::{Failed, Gate, Group, Joined, Outcome};
 use crate::engine::{Differs, RecordKey, Reply, Request, Stamp, Write};
@@ -137,6 +137,7 @@ impl Attempt {
             }
             Err(Failed::Conflict(..) | Failed::NotSent) => Ok(Grouped::Conflict(self.conflict(&group.differs()).of_group(None))),
             Err(Failed::Error(error)) => Err(within_function(self.fixed().name, error)),
+            Err(Failed::NotDurable(error)) => Err(commit_is_open(self.fixed().name, error)),
         }
     }
 

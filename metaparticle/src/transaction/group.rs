@@ -99,13 +99,15 @@ pub(super) enum Failed {
     NotSent,
     /// The engine's error.
     Error(Error),
+    /// The engine's error, after the group was committed.
+    NotDurable(Error),
 }
 
 impl Failed {
     /// What this makes of a group that comes after the one that has failed.
     fn of_the_next(self) -> Self {
         match self {
-            Self::Error(_) => Self::NotSent,
+            Self::Error(_) | Self::NotDurable(_) => Self::NotSent,
             failed => failed,
         }
     }
@@ -375,7 +377,7 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
         let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
         return Err(Failed::Conflict(reply.read.into_iter().next().flatten(), asked));
     }
-    wait(store.engine().durable(reply.durable_at)).await.map_err(Failed::Error)?;
+    wait(store.engine().durable(reply.durable_at)).await.map_err(Failed::NotDurable)?;
     let mut content = content.lock();
     let is_kept = content.record.as_ref().is_none_or(|record| record.bytes.len() <= KEPT.1);
     let version = reply.version.filter(|_| content.record.is_some());
