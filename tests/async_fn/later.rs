@@ -32,6 +32,8 @@ pub(crate) struct Calls {
     /// A part of the keys whose records cannot be read.
     damaged: Mutex<Option<Vec<u8>>>,
     watches: AtomicU64,
+    /// What was waited for to be durable, at most.
+    waited_for: AtomicU64,
     /// Whether what was committed cannot be made durable.
     never_durable: AtomicBool,
 }
@@ -251,8 +253,13 @@ impl Calls {
     }
 
     pub(crate) fn reset(&self) {
+        self.waited_for.store(0, Ordering::SeqCst);
         self.reads.store(0, Ordering::SeqCst);
         self.commits.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn waited_for(&self) -> u64 {
+        self.waited_for.load(Ordering::SeqCst)
     }
 
     pub(crate) fn reads(&self) -> u64 {
@@ -274,12 +281,12 @@ impl Engine for Later {
             if self.calls.is_damaged(&request) {
                 return Answer::Ready(Err(Error::engine(ErrorKind::Corrupt, "not a record")));
             }
-            let answer = self.memory.execute(request);
+            let answer = now(self.memory.execute(request)).map(|reply| Reply { durable_at: reply.stamp, ..reply });
             let hook = self.calls.after_commit.lock().expect("no panic").take_if(|_| is_commit);
             if let Some(hook) = hook {
                 hook();
             }
-            answer
+            Answer::Ready(answer)
         })
     }
     fn scan<'a>(&'a self, compare: &'a Seen, range: &'a KeyRange, limit: usize) -> Answer<'a, Page> {
@@ -298,6 +305,7 @@ impl Engine for Later {
         self.memory.watch(compare)
     }
     fn durable(&self, stamp: Stamp) -> Answer<'_, ()> {
+        self.calls.waited_for.fetch_max(stamp.0, Ordering::SeqCst);
         if self.calls.never_durable.load(Ordering::SeqCst) {
             return Answer::Ready(Err(Error::engine(ErrorKind::Engine, "the disk is gone")));
         }

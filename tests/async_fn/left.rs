@@ -1,6 +1,6 @@
 //! What a group of commits has left when it has ended: not to be taken for more than it is.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, SystemTime};
@@ -237,5 +237,51 @@ fn a_commit_of_a_group_that_could_not_be_made_durable_is_open() {
     let add = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n += 1);
     for error in [in_future, store.transaction(add).expect_err("the disk is gone")] {
         assert!(error.is_indeterminate() && !error.is_retryable(), "{error:?}");
+    }
+}
+
+#[test]
+fn what_a_group_has_lost_to_is_given_out_when_it_is_durable() {
+    let fill = |tx: &Tx| {
+        let mut counter = tx.get_mut::<Counter>("n")?;
+        if counter.n < 10 {
+            counter.n += 1;
+        }
+        metaparticle::Ok(counter.n)
+    };
+    for in_future in [true, false] {
+        let (store, other, calls) = Later::two_stores();
+        let (hooks, newest) = (calls.clone(), Arc::new(AtomicU64::new(0)));
+        pollster::block_on(store.scope(increment("another"))).expect("increments");
+        let of_hook = newest.clone();
+        calls.before_commit(move || {
+            other.transaction(|tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n = 50)).expect("sets");
+            of_hook.store(hooks.waited_for(), Ordering::SeqCst);
+            hooks.reset();
+        });
+        let told = if in_future { pollster::block_on(store.transaction_async(fill)) } else { store.transaction(fill) };
+        assert_eq!(told.expect("fills"), 50);
+        assert!(calls.waited_for() >= newest.load(Ordering::SeqCst), "a power cut could take it: {in_future}");
+    }
+}
+
+#[test]
+fn what_others_have_made_of_a_group_is_given_out_when_it_is_durable() {
+    let look = |tx: &Tx| tx.get_mut::<Counter>("n").map(|counter| counter.n);
+    for in_future in [true, false] {
+        let (_, other, calls, engine) = Later::with_engine();
+        let (store, clock) = stopped(engine);
+        hold(&store, &calls);
+        let mut first = started(&store, increment("n"));
+        clock.advance(Duration::from_secs(1));
+        calls.release_all();
+        assert_eq!(pollster::block_on(&mut first).expect("increments"), 1);
+        assert_eq!(pollster::block_on(other.scope(increment("n"))).expect("increments"), 2);
+        let newest = calls.waited_for();
+        calls.reset();
+        // It finds what the group has left, and then that it is old.
+        let told = if in_future { pollster::block_on(store.transaction_async(look)) } else { store.transaction(look) };
+        assert_eq!(told.expect("looks"), 2);
+        assert!(calls.waited_for() >= newest, "a power cut could take it: {in_future}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::attempt::{Attempt, Change, Current, Doom, Slot};
-use super::conflict::Conflict;
+use super::conflict::{Conflict, Fresh};
 use super::gate::{Grouped, Origin, Sent};
 use super::group::is_of_one_object;
 use crate::encoding::FieldSet;
@@ -117,7 +117,7 @@ impl Attempt {
             let conflict = self.conflict(&reply.differs);
             return Ok(Some(match origin {
                 Origin::Engine => conflict,
-                Origin::Group => conflict.of_group(reply.differs.records.first().cloned()),
+                Origin::Group => conflict.of_group(Fresh::of(reply)),
                 Origin::Ahead => conflict.of_group(None),
             }));
         }

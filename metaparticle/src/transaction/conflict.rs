@@ -1,7 +1,7 @@
 //! A conflict: what an attempt has seen and others have changed, and what that means for the next one.
 
 use super::hot_keys::HotKeys;
-use crate::engine::{Differs, Record, RecordKey};
+use crate::engine::{Differs, Record, RecordKey, Reply, Stamp};
 use crate::error::{Error, ErrorKind};
 
 /// The last attempt that leaves it to chance whether others are faster.
@@ -24,7 +24,21 @@ pub(crate) struct Conflict {
 }
 
 /// An object as it was when a commit of it failed.
-pub(super) type Fresh = (RecordKey, Option<Record>);
+#[derive(Clone, Debug)]
+pub(super) struct Fresh {
+    pub(super) key: RecordKey,
+    pub(super) record: Option<Record>,
+    /// What is based on it may be given away once this is durable.
+    pub(super) durable_at: Stamp,
+}
+
+impl Fresh {
+    /// What a reply says of the object of a group.
+    pub(super) fn of(reply: &Reply) -> Option<Self> {
+        let (key, record) = reply.differs.records.first().cloned()?;
+        Some(Self { key, record, durable_at: reply.durable_at })
+    }
+}
 
 impl Conflict {
     /// What it means for attempt number `next`: who has lost so often queues, since others may be faster each time; and so do they

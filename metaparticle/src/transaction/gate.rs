@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attempt::Attempt;
 use super::commit::{Committed, commit_is_open, read_too_early, within_function};
-use super::conflict::Conflict;
+use super::conflict::{Conflict, Fresh};
 use super::group::{Failed, Gate, Group, Joined, Outcome};
 use crate::engine::{Differs, RecordKey, Reply, Request, Stamp, Write};
 use crate::error::Result;
@@ -56,11 +56,12 @@ impl Attempt {
     /// Reads on this thread what no group has.
     pub(super) fn read_now(&self, keys: &[RecordKey]) -> Result<Reply> {
         let fresh = self.state.borrow_mut().fresh.take();
-        if let ([key], Some((fresh, record))) = (keys, fresh.map(|fresh| *fresh))
-            && *key == fresh
+        if let ([key], Some(fresh)) = (keys, fresh)
+            && *key == fresh.key
             && self.has_seen_nothing()
         {
-            return Ok(Reply { read: vec![record], ..reply(Differs::default()) });
+            let Fresh { record, durable_at, .. } = *fresh;
+            return Ok(Reply { read: vec![record], durable_at, ..reply(Differs::default()) });
         }
         if let Some(conflict) = self.settle_gate()? {
             return Ok(reply(conflict.differs()));
@@ -131,11 +132,13 @@ impl Attempt {
                 Ok(Grouped::Done)
             }
             // What was asked earlier may be older than this transaction, and nobody would notice if it writes nothing then.
-            Err(Failed::Conflict(fresh, asked)) if asked > since => {
+            Err(Failed::Conflict { fresh, asked, durable_at }) if asked > since => {
                 let differs = Differs { records: vec![(group.key().clone(), fresh)], ..Differs::default() };
-                Ok(Grouped::Differs(reply(differs)))
+                Ok(Grouped::Differs(Reply { durable_at, ..reply(differs) }))
             }
-            Err(Failed::Conflict(..) | Failed::NotSent) => Ok(Grouped::Conflict(self.conflict(&group.differs()).of_group(None))),
+            Err(Failed::Conflict { .. } | Failed::NotSent) => {
+                Ok(Grouped::Conflict(self.conflict(&group.differs()).of_group(None)))
+            }
             Err(Failed::Error(error)) => Err(within_function(self.fixed().name, error)),
             Err(Failed::NotDurable(error)) => Err(commit_is_open(self.fixed().name, error)),
         }
@@ -155,8 +158,7 @@ impl Attempt {
                 let compared = waiter.wait(self.store.engine().execute(Request { compare: &state.seen, ..waiter.request() }))?;
                 if !compared.differs.is_empty() {
                     self.store.groups().forget(&gate.group);
-                    let fresh = compared.differs.records.first().cloned();
-                    return Ok(Committed::Conflict(self.conflict(&compared.differs).of_group(fresh)));
+                    return Ok(Committed::Conflict(self.conflict(&compared.differs).of_group(Fresh::of(&compared))));
                 }
             }
         }

@@ -19,7 +19,7 @@ use futures_util::future::Shared;
 use super::log::wait;
 use super::pace::{Pace, wait_of_loser};
 use crate::durability::Durability;
-use crate::engine::{CommitId, Differs, Record, RecordBytes, RecordKey, Request, Seen, Version, Write};
+use crate::engine::{CommitId, Differs, Record, RecordBytes, RecordKey, Request, Seen, Stamp, Version, Write};
 use crate::error::Error;
 use crate::random;
 use crate::store::Store;
@@ -93,8 +93,9 @@ pub(super) struct Left {
 
 #[derive(Clone, Debug)]
 pub(super) enum Failed {
-    /// Nothing was committed: the object is this by now, as was asked at this [moment](Groups::moment).
-    Conflict(Option<Record>, u64),
+    /// Nothing was committed: the object is this by now, as was asked at this [moment](Groups::moment). It is told to nobody before it is
+    /// durable.
+    Conflict { fresh: Option<Record>, asked: u64, durable_at: Stamp },
     /// Nothing was sent: what the group before has left is not known.
     NotSent,
     /// The engine's error.
@@ -375,7 +376,8 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
         let keys = [write.key.clone()];
         let request = Request { compare: Seen::NOTHING, read: &keys, write: &[], ..request };
         let reply = wait(store.engine().execute(request)).await.map_err(Failed::Error)?;
-        return Err(Failed::Conflict(reply.read.into_iter().next().flatten(), asked));
+        let fresh = reply.read.into_iter().next().flatten();
+        return Err(Failed::Conflict { fresh, asked, durable_at: reply.durable_at });
     }
     wait(store.engine().durable(reply.durable_at)).await.map_err(Failed::NotDurable)?;
     let mut content = content.lock();

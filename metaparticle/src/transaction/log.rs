@@ -119,10 +119,12 @@ impl Log {
 
     /// Takes what the only object is known to be for read; whether it was.
     pub(super) fn takes(&self, fresh: Option<Fresh>, keys: &[RecordKey]) -> bool {
-        let ([key], Some((fresh, record))) = (keys, fresh) else { return false };
-        let is_it = *key == fresh;
+        let ([key], Some(fresh)) = (keys, fresh) else { return false };
+        let is_it = *key == fresh.key;
         if is_it {
-            self.content.borrow_mut().add(key, record);
+            let mut content = self.content.borrow_mut();
+            content.durable_at = content.durable_at.max(fresh.durable_at);
+            content.add(key, fresh.record);
         }
         is_it
     }

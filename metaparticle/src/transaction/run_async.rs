@@ -329,7 +329,7 @@ impl AsyncAttempt<'_> {
                 let compared = self.ask(&mut ended, &[], CommitId(0)).await?;
                 if !compared.differs.is_empty() {
                     self.store.groups().forget(&gate.group);
-                    let fresh = compared.differs.records.first().cloned();
+                    let fresh = Fresh::of(&compared);
                     (ended, conflict) = on_attempt(ended, |attempt| Some(attempt.conflict(&compared.differs).of_group(fresh)));
                 }
             }

@@ -72,6 +72,7 @@ mod tests {
     use super::*;
     use crate::engine::RecordKey;
     use crate::transaction::attempt::{Current, Doom, Undo};
+    use crate::transaction::conflict::Fresh;
 
     #[test]
     fn what_is_left_to_the_next_attempt_is_room_only() {
@@ -81,7 +82,8 @@ mod tests {
         state.seen.stamp = Stamp(7);
         (state.durable_at, state.nesting, state.unstorable) = (Stamp(8), 2, 2);
         (state.frame, state.frames, state.has_changed) = (1, 1, true);
-        (state.fresh, state.doom) = (Some(Box::new((key, None))), Some(Box::new(Doom::Waits)));
+        let fresh = Fresh { key, record: None, durable_at: Stamp(9) };
+        (state.fresh, state.doom) = (Some(Box::new(fresh)), Some(Box::new(Doom::Waits)));
         state.undo.push(Undo { index: 0, before: Current::Base, changed_in: 0 });
         state.effects.push(Box::new(|| panic!("nobody asked for it")));
         state.interrupt("an object".to_owned());
