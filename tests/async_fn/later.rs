@@ -32,6 +32,8 @@ pub(crate) struct Calls {
     /// A part of the keys whose records cannot be read.
     damaged: Mutex<Option<Vec<u8>>>,
     watches: AtomicU64,
+    /// Whether only commits are answered later.
+    reads_at_once: AtomicBool,
     /// What was waited for to be durable, at most.
     waited_for: AtomicU64,
     /// Whether what was committed cannot be made durable.
@@ -84,6 +86,9 @@ impl Later {
     /// Answers after the next poll at the earliest.
     fn later<'a, T: Send + 'a>(&'a self, is_commit: bool, answer: impl FnOnce() -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
         let calls = &self.calls;
+        if !is_commit && calls.reads_at_once.load(Ordering::SeqCst) {
+            return answer();
+        }
         let later = Box::pin(async move {
             let mut polled = false;
             poll_fn(|context| {
@@ -199,6 +204,11 @@ impl Calls {
     /// Calls `f` before a record whose key contains `key` is read.
     pub(crate) fn before_read(&self, key: &str, f: impl FnOnce() + Send + 'static) {
         *self.before_read.lock().expect("no panic") = Some((key.into(), Box::new(f)));
+    }
+
+    /// Reads are answered at once from now on.
+    pub(crate) fn read_at_once(&self) {
+        self.reads_at_once.store(true, Ordering::SeqCst);
     }
 
     /// Nothing is made durable from now on.

@@ -285,3 +285,19 @@ fn what_others_have_made_of_a_group_is_given_out_when_it_is_durable() {
         assert!(calls.waited_for() >= newest, "a power cut could take it: {in_future}");
     }
 }
+
+#[test]
+fn an_engine_that_reads_at_once_is_not_asked_to_compare_what_is_not_committed() {
+    let (store, calls) = Later::store();
+    hold(&store, &calls);
+    calls.read_at_once();
+    let first = started(&store, increment("n"));
+    let of_store = store.clone();
+    let sum = |tx: &Tx| Ok(tx.get::<Counter>("n")?.n + tx.get::<Counter>("another")?.n);
+    let once = TransactionOptions::new().attempts(1);
+    let mut sum: Running<u64> = Box::pin(async move { of_store.transaction_async_with(once, sum).await });
+    wait(&mut sum);
+    calls.release_all();
+    assert_eq!(pollster::block_on(first).expect("increments"), 1);
+    assert_eq!(pollster::block_on(sum).expect("nothing has changed"), 2);
+}

@@ -174,6 +174,10 @@ impl Log {
 
     /// Asks; whether the engine has answered at once.
     fn ask_now(&self, engine: &dyn Engine, call: &Call) -> Result<bool> {
+        // A group may give its record another version when it is committed, so it is waited for first.
+        if self.content.borrow().gate.is_some() && !matches!(call, Call::Alone { .. }) {
+            return Ok(false);
+        }
         let seen = std::mem::take(&mut self.content.borrow_mut().seen);
         let answered = match call.send(engine, &seen) {
             Sent::Reply(answer) => ready(answer).map(|reply| reply.map(Answered::Reply)),
