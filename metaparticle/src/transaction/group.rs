@@ -205,6 +205,8 @@ impl Groups {
 
     /// Keeps a group that is committed for those who read its object next.
     pub(super) fn keep(&self, group: &Arc<Group>) {
+        // What others may read of it is its record, and that is not there if it is large. It goes without a lock.
+        let _written = group.content.lock().write.bytes.take();
         if let Some(newest) = self.newest.lock().get_mut(&group.key)
             && newest.kept.is_none()
             && newest.group.as_ptr() == Arc::as_ptr(group)
@@ -388,4 +390,58 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
         content.is_gone = true;
     }
     Ok(Left { version, pace: pace.won(round, store.clock().now()), is_kept })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Stamp};
+
+    /// Commits everything, and keeps nothing.
+    struct Nowhere;
+
+    impl Engine for Nowhere {
+        fn execute<'a>(&'a self, request: Request<'a>) -> Answer<'a, Reply> {
+            let version = Some(Version::new(request.id.0));
+            let (stamp, durable_at) = (Stamp(1), Stamp(1));
+            Answer::Ready(Ok(Reply { read: Vec::new(), differs: Differs::default(), version, stamp, durable_at }))
+        }
+
+        fn scan<'a>(&'a self, _: &'a Seen, range: &'a KeyRange, _: usize) -> Answer<'a, Page> {
+            let (differs, stamp, durable_at) = (Differs::default(), Stamp(1), Stamp(1));
+            Answer::Ready(Ok(Page { records: Vec::new(), range: range.clone(), differs, stamp, durable_at }))
+        }
+
+        fn watch<'a>(&'a self, _: &'a Seen) -> Answer<'a, ()> {
+            Answer::Ready(Ok(()))
+        }
+
+        fn durable(&self, _: Stamp) -> Answer<'_, ()> {
+            Answer::Ready(Ok(()))
+        }
+
+        fn limits(&self) -> Limits {
+            Limits::NONE
+        }
+    }
+
+    /// Commits a record of so many bytes as a group; whether anybody still has it then.
+    fn is_kept(bytes: usize) -> bool {
+        let store = Store::with_engine(Nowhere);
+        let (key, bytes, object) = (RecordKey::new(*b"key"), RecordBytes::from(vec![0; bytes]), Arc::new(()));
+        bytes.keep(object.clone());
+        let seen = Seen { records: vec![(key.clone(), None)], ..Seen::default() };
+        let joined = store.groups().join(&store, &seen, &[Write { key, bytes: Some(bytes) }], 0);
+        let Some(Joined::Member(group)) = joined else { panic!("a commit of one object has a group") };
+        group.outcome().now_or_never().expect("the engine answers at once").expect("commits");
+        store.groups().keep(&group);
+        drop(group);
+        Arc::strong_count(&object) > 1
+    }
+
+    #[test]
+    fn a_large_record_is_not_kept_with_what_its_group_has_left() {
+        assert!(is_kept(KEPT.1));
+        assert!(!is_kept(1 << 20));
+    }
 }
