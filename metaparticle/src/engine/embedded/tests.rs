@@ -319,8 +319,8 @@ fn a_map_that_falls_behind_slows_commits_down_and_does_not_stop_them() {
     };
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            for n in 0..1600 {
-                let write = [Write { key: key(&n.to_string()), bytes: Some(vec![7; 100_000].into()) }];
+            for n in 0..800 {
+                let write = [Write { key: key(&n.to_string()), bytes: Some(vec![7; 200_000].into()) }];
                 let reply = wait(engine.execute(request(&[], &write))).expect("commits");
                 wait(engine.durable(reply.durable_at)).expect("is written");
                 // So that it is known how much the map is first given.
@@ -329,18 +329,18 @@ fn a_map_that_falls_behind_slows_commits_down_and_does_not_stop_them() {
             disk.state.lock().part_permits = None;
             disk.changed.notify_all();
         });
-        // The map has nothing of the first 16 MiB; a commit is a part.
+        // The map has nothing of the first 16 MiB; a commit is a part, because it is given no two of this size at once.
         disk.wait_until(|state| state.log_bytes() > 31 * MIB);
         let parts = disk.state.lock().first_run.expect("the map was given a part");
         // It is nearly done.
         permit_parts(parts * 19 / 20);
         disk.wait_until(|state| state.log_bytes() > 60 * MIB);
         // Now it is three times as far behind.
-        permit_parts(parts / 20 + 12);
+        permit_parts(parts / 20 + 6);
         while !writer.is_finished() {
             let written = disk.state.lock().groups.len();
-            permit_parts(48);
-            disk.wait_until(|state| state.part_permits.is_none() || state.groups.len() >= written + 10);
+            permit_parts(24);
+            disk.wait_until(|state| state.part_permits.is_none() || state.groups.len() >= written + 5);
             assert!(disk.state.lock().log_bytes() <= 65 * MIB, "the log grows without bound");
         }
     });
