@@ -26,7 +26,9 @@ use tokio::time::Instant;
 use self::listen::Listener;
 #[cfg(any(feature = "etcd", feature = "postgres", feature = "redis"))]
 pub(crate) use self::listen::TellsNothing;
-pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, Turn, again};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use self::settle::Turn;
+pub(crate) use self::settle::{Ask, Failure, Found, Server, Told, again};
 use super::{Answer, Engine, KeyRange, Limits, Page, RecordKey, Reply, Request, Seen, Stamp, Subscription, Version};
 use crate::clock::SystemClock;
 use crate::error::{Error, ErrorKind, Result};
