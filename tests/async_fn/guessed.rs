@@ -81,6 +81,24 @@ fn what_only_an_earlier_attempt_has_asked_for_is_no_conflict() {
 }
 
 #[test]
+fn what_only_an_earlier_attempt_has_asked_for_does_not_hide_a_range() {
+    let (store, other, calls) = Later::two_stores();
+    add(&store, "first");
+    calls.read_at_once();
+    let of_other = other.clone();
+    calls.before_commit(move || add(&of_other, "first"));
+    calls.before_scan(0, move || add(&other, "second"));
+    let keys = store.transaction_async_with(once().attempts(2), |tx| {
+        tx.get_mut::<Counter>("first")?.n += 1;
+        if tx.attempt() == 1 {
+            return tx.get::<Counter>("second").map(|_| Vec::new());
+        }
+        tx.keys::<Counter>(..).collect::<Result<Vec<_>>>()
+    });
+    assert_eq!(pollster::block_on(keys).expect("nothing that it asked for has changed twice"), ["first", "second"]);
+}
+
+#[test]
 fn what_was_guessed_and_cannot_be_read_fails_only_who_asks_for_it() {
     let (store, calls) = Later::store();
     pollster::block_on(read(&store, "second")).expect("reads");

@@ -197,21 +197,19 @@ impl Log {
                 return Ok(());
             }
         }
-        loop {
-            // Taken out, so that nothing but this is borrowed while it waits.
-            let seen = std::mem::take(&mut self.content.get_mut().seen);
-            let answered = match call.send(engine, &seen) {
-                Sent::Reply(answer) => wait(answer).await.map(Answered::Reply),
-                Sent::Page(answer) => wait(answer).await.map(Answered::Page),
-            };
-            self.content.get_mut().seen = seen;
-            if self.note(&call, answered?) {
-                return Ok(());
-            }
-        }
+        // Taken out, so that nothing but this is borrowed while it waits.
+        let seen = std::mem::take(&mut self.content.get_mut().seen);
+        let answered = match call.send(engine, &seen) {
+            Sent::Reply(answer) => wait(answer).await.map(Answered::Reply),
+            Sent::Page(answer) => wait(answer).await.map(Answered::Page),
+        };
+        self.content.get_mut().seen = seen;
+        // If that was no answer, the body asks again.
+        self.note(&call, answered?);
+        Ok(())
     }
 
-    /// Whether that was an answer; otherwise it has to be asked again, since a page is not read where a guess was wrong.
+    /// Whether that was an answer. Where a guess was wrong, a page is not read, and has to be asked for again.
     fn note(&self, call: &Call, answered: Answered) -> bool {
         let content = &mut *self.content.borrow_mut();
         match (call, answered) {
