@@ -1,7 +1,8 @@
 //! Futures that are dropped before they are done.
 
-use metaparticle::{Result, Store};
+use metaparticle::{Result, Store, transactional};
 
+use crate::group::{hold, poll, started};
 use crate::later::{Later, poll_once};
 use crate::{Counter, count, increment};
 
@@ -29,23 +30,37 @@ fn a_future_that_is_dropped_before_its_commit_was_sent_leaves_no_trace() {
     assert_eq!(counted(&store).expect("counts"), 2);
 }
 
+/// Of two objects, so that it is not committed with others as a group.
+#[transactional]
+async fn increment_both(one: &mut Counter, other: &mut Counter) -> Result<u64> {
+    one.n += 1;
+    other.n += 1;
+    Ok(one.n)
+}
+
 #[test]
 fn a_dropped_future_leaves_the_queue_of_a_hot_object() {
-    let (store, _) = Later::store();
-    let mut waiting = Vec::new();
-    for _ in 0..20 {
-        let mut future = Box::pin(store.scope(increment("n")));
-        for _ in 0..7 {
-            if poll_once(&mut future).is_ready() {
-                break;
-            }
+    let mut dropped = 0;
+    for polls in 1..20 {
+        let (store, other, calls) = Later::two_stores();
+        hold(&store, &calls);
+        let mut all: Vec<_> = (0..5).map(|_| started(&store, increment_both("n", "m"))).collect();
+        calls.before_commit(move || {
+            pollster::block_on(other.scope(increment_both("n", "m"))).expect("increments");
+        });
+        calls.release_all();
+        // All have lost to the other store, and take turns from now on.
+        (0..polls).for_each(|_| all.retain_mut(|future| poll(future).is_pending()));
+        dropped += all.len();
+        drop(all);
+        let before = counted(&store).expect("counts");
+        // More than those who are awake may do before those who were first in the queue.
+        for n in 1..=50 {
+            let after = pollster::block_on(store.scope(increment_both("n", "m"))).expect("nobody holds the turn for ever");
+            assert_eq!(after, before + n);
         }
-        waiting.push(future);
+        let read = store.transaction(|tx| tx.get::<Counter>("n").map(|counter| counter.n));
+        assert_eq!(read.expect("reads"), before + 50);
     }
-    drop(waiting);
-    let before = counted(&store).expect("counts");
-    pollster::block_on(store.scope(increment("n"))).expect("nobody holds the turn for ever");
-    assert_eq!(counted(&store).expect("counts"), before + 1);
-    let read = store.transaction(|tx| tx.get::<Counter>("n").map(|counter| counter.n));
-    assert_eq!(read.expect("reads"), before + 1);
+    assert!(dropped > 20, "only {dropped} were dropped before they were done");
 }
