@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The engine, and for how many seconds each. The loop reads, compares and writes on the same engine and waits between its attempts
-//! for a random time below a bound that doubles, from 1 ms to 100 ms, as the store's own retries do ("full jitter", Marc Brooker, "Exponential
-//! Backoff And Jitter", AWS Architecture Blog, 2015). No increment may be lost by either.
+//! as the store's own retries do: from the third on, for a random time below a bound that doubles ("full jitter", Marc Brooker,
+//! "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). No increment may be lost by either.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use metaparticle::engine::{Answer, CommitId, Engine, RecordKey, Reply, Request, Seen, Write};
-use metaparticle::{Durability, Ref, Result, Store, conformance, persistent, transactional};
+use metaparticle::engine::{Answer, CommitId, Engine, Record, RecordKey, Reply, Request, Seen, Write};
+use metaparticle::{Clock, Durability, Ref, Result, RetryPolicy, Store, SystemClock, conformance, persistent, transactional};
 use metaparticle_tests::servers::{Server, is_there};
 
 const PROCESSES: usize = 4;
 const TASKS: usize = 64;
-/// As the store's: `RetryPolicy`.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+/// The record of the loop's counter.
+const BY_HAND: &[u8] = b"\x01n";
 
 #[persistent(default)]
 struct Counter {
@@ -61,7 +61,9 @@ fn main() {
 
 fn compare(engine: &str, seconds: u64) {
     let server = Server::start(engine);
-    let by_hand = measure(&server.new_url(), "loop", seconds);
+    let url = server.new_url();
+    let by_hand = measure(&url, "loop", seconds);
+    assert_eq!(counted_by_hand(&url), by_hand.len() as u64, "increments were lost by hand");
     let url = server.new_url();
     let ours = measure(&url, "transactions", seconds);
     let counted = Store::open(&url).and_then(|store| store.run(|| count("n"))).expect("counts");
@@ -73,6 +75,13 @@ fn compare(engine: &str, seconds: u64) {
     }
     let latency = at(&by_hand, 99).as_secs_f64() / at(&ours, 99).as_secs_f64();
     println!("  {:.1} times the commits, 1/{latency:.1} of the 99th percentile", ours.len() as f64 / by_hand.len() as f64);
+}
+
+fn counted_by_hand(url: &str) -> u64 {
+    let engine = conformance::engine_at(url).expect("an engine");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let keys = [RecordKey::new(BY_HAND)];
+    number(&runtime.block_on(answer(engine.execute(reads(&keys)))).read[0])
 }
 
 /// The percentile of latencies that are sorted.
@@ -122,10 +131,11 @@ fn child(how: &str, url: &str, seconds: u64) {
     let all = match how {
         "loop" => {
             let engine: Arc<dyn Engine> = conformance::engine_at(url).expect("an engine").into();
+            let clock = Arc::new(SystemClock::default());
             ready();
             runtime.block_on(tasks(seconds, &stop, move || {
-                let engine = engine.clone();
-                async move { by_hand(&*engine).await }
+                let (engine, clock) = (engine.clone(), clock.clone());
+                async move { by_hand(&*engine, &*clock).await }
             }))
         }
         _ => {
@@ -173,24 +183,43 @@ where
     all
 }
 
+fn reads(keys: &[RecordKey]) -> Request<'_> {
+    Request { compare: Seen::NOTHING, read: keys, write: &[], id: CommitId(0), durability: Durability::Immediate }
+}
+
+fn number(record: &Option<Record>) -> u64 {
+    record.as_ref().map_or(0, |record| u64::from_le_bytes((*record.bytes).try_into().expect("eight bytes")))
+}
+
+/// How long to wait before attempt `number` at most, as the store's own retries do.
+fn backoff_bound(number: u32) -> Duration {
+    let RetryPolicy { backoff, max_backoff, .. } = RetryPolicy::default();
+    match number {
+        0..=2 => Duration::ZERO,
+        _ => backoff.saturating_mul(2u32.saturating_pow(number - 3)).min(max_backoff),
+    }
+}
+
 /// One increment as it is written without transactions.
-async fn by_hand(engine: &dyn Engine) {
-    let keys = [RecordKey::new(*b"\x01n")];
-    let request = Request { compare: Seen::NOTHING, read: &keys, write: &[], id: CommitId(0), durability: Durability::Immediate };
+async fn by_hand(engine: &dyn Engine, clock: &dyn Clock) {
+    let keys = [RecordKey::new(BY_HAND)];
+    let request = reads(&keys);
     let mut record = answer(engine.execute(request)).await.read.remove(0);
-    let mut bound = BACKOFF.0;
-    loop {
-        let n = record.as_ref().map_or(0, |record| u64::from_le_bytes((*record.bytes).try_into().expect("eight bytes")));
+    for attempt in 2.. {
+        let n = number(&record);
         let compare = Seen { records: vec![(keys[0].clone(), record.map(|record| record.version))], ..Seen::default() };
         let write = [Write { key: keys[0].clone(), bytes: Some((n + 1).to_le_bytes().into()) }];
         let id = CommitId(fastrand::u128(..));
         let reply = answer(engine.execute(Request { compare: &compare, write: &write, id, ..request })).await;
-        match reply.differs.records.into_iter().next() {
-            None => return,
-            // The reply has what the next attempt needs, but by the time that it has waited, it is old.
-            Some(_) => tokio::time::sleep(bound.mul_f64(fastrand::f64())).await,
+        if reply.differs.is_empty() {
+            return;
         }
-        bound = (bound * 2).min(BACKOFF.1);
+        let bound = backoff_bound(attempt);
+        if !bound.is_zero() {
+            // tokio's own clock knows no part of a millisecond.
+            clock.delay(bound.mul_f64(fastrand::f64())).await;
+        }
+        // The reply has what the next attempt needs, but by the time that it has waited, it is old.
         record = answer(engine.execute(request)).await.read.remove(0);
     }
 }
