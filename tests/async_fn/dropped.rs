@@ -1,5 +1,7 @@
 //! Futures that are dropped before they are done.
 
+use std::time::{Duration, Instant};
+
 use metaparticle::{Result, Store, transactional};
 
 use crate::group::{hold, poll, started};
@@ -30,6 +32,9 @@ fn a_future_that_is_dropped_before_its_commit_was_sent_leaves_no_trace() {
     assert_eq!(counted(&store).expect("counts"), 2);
 }
 
+/// So long a transaction waits for its turn at most.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 /// Of two objects, so that it is not committed with others as a group.
 #[transactional]
 async fn increment_both(one: &mut Counter, other: &mut Counter) -> Result<u64> {
@@ -41,10 +46,10 @@ async fn increment_both(one: &mut Counter, other: &mut Counter) -> Result<u64> {
 #[test]
 fn a_dropped_future_leaves_the_queue_of_a_hot_object() {
     let mut dropped = 0;
-    for polls in 1..20 {
+    for polls in 1..60 {
         let (store, other, calls) = Later::two_stores();
         hold(&store, &calls);
-        let mut all: Vec<_> = (0..5).map(|_| started(&store, increment_both("n", "m"))).collect();
+        let mut all: Vec<_> = (0..20).map(|_| started(&store, increment_both("n", "m"))).collect();
         calls.before_commit(move || {
             pollster::block_on(other.scope(increment_both("n", "m"))).expect("increments");
         });
@@ -56,11 +61,13 @@ fn a_dropped_future_leaves_the_queue_of_a_hot_object() {
         let before = counted(&store).expect("counts");
         // More than those who are awake may do before those who were first in the queue.
         for n in 1..=50 {
-            let after = pollster::block_on(store.scope(increment_both("n", "m"))).expect("nobody holds the turn for ever");
+            let began = Instant::now();
+            let after = pollster::block_on(store.scope(increment_both("n", "m"))).expect("increments");
             assert_eq!(after, before + n);
+            assert!(began.elapsed() < DEADLINE, "somebody who has gone had the turn until the deadline");
         }
         let read = store.transaction(|tx| tx.get::<Counter>("n").map(|counter| counter.n));
         assert_eq!(read.expect("reads"), before + 50);
     }
-    assert!(dropped > 20, "only {dropped} were dropped before they were done");
+    assert!(dropped > 100, "only {dropped} were dropped before they were done");
 }
