@@ -119,8 +119,13 @@ impl Serializable {
             run.figures.at_least(name, transactions / 100)?;
         }
         run.figures.at_least("conflicts", transactions / 1000)?;
+        run.figures.at_least("rebased", transactions / 10_000)?;
+        if is_here(run.engine) {
+            run.figures.at_least("rolled_back", transactions / 100)?;
+        }
         if self.faults {
             run.figures.at_least("faults", transactions / 1000)?;
+            run.figures.at_least("crashes", run.rounds() / INTERRUPTED)?;
         }
         Ok(())
     }
@@ -199,6 +204,11 @@ fn count(run: &mut Run, lists: &[Transaction], events: &[Event]) {
     run.figures = figures;
 }
 
+/// Whether its stores are in this process, where attempts that are rolled back are known.
+fn is_here(engine: Engine) -> bool {
+    matches!(engine, Engine::Memory | Engine::Sled | Engine::Fjall)
+}
+
 /// Where the store is.
 #[allow(clippy::large_enum_variant)]
 enum Place {
@@ -209,7 +219,7 @@ enum Place {
 impl Place {
     fn open(run: &Run, faults: bool) -> Result<Self> {
         let engine = run.engine.to_string();
-        if matches!(run.engine, Engine::Memory | Engine::Sled | Engine::Fjall) {
+        if is_here(run.engine) {
             if faults {
                 return Err(Failure::not_run(format!("there are no faults for {engine} here")));
             }
