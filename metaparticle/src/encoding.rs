@@ -36,9 +36,11 @@ pub(crate) struct FieldSet(u128);
 impl FieldSet {
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const ALL: Self = Self(u128::MAX);
+    /// The index of the first of those that share a place.
+    const SHARED: usize = 127;
 
     pub(crate) fn of(index: usize) -> Self {
-        Self(1 << index.min(127))
+        Self(1 << index.min(Self::SHARED))
     }
 
     pub(crate) fn contains(self, index: usize) -> bool {
@@ -47,7 +49,7 @@ impl FieldSet {
 
     /// Whether others share the place of the field with this index.
     pub(crate) fn is_shared(index: usize) -> bool {
-        index >= 127
+        index >= Self::SHARED
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -281,9 +283,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Storable for T {
             if is_plain::<T>() {
                 return Ok(());
             }
-            let cannot = |unreadable: Unreadable| DecodeError::OtherString(unreadable.to_string());
-            let is_same = Parts::of(self).map_err(cannot)? == Parts::of(&read).map_err(cannot)?;
-            if is_same { Ok(()) } else { Err(cannot(Unreadable::as_another())) }
+            if Parts::of(self)? == Parts::of(&read)? { Ok(()) } else { Err(Unreadable::as_another().into()) }
         })
     }
 
@@ -371,7 +371,7 @@ pub fn earlier_struct<Old: Persistent, New>(
 pub fn store_with<S: Serialize, D: DeserializeOwned + 'static>(value: &S, out: &mut FieldWriter) -> Result<()> {
     out.leave_out();
     out.put(value, |bytes| {
-        Parts::of(value).map_err(|unreadable| DecodeError::OtherString(unreadable.to_string()))?;
+        Parts::of(value)?;
         decode::<D>(bytes).map(drop)
     })
 }

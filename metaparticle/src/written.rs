@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use bincode::error::DecodeError;
 use serde::ser::{self, Serialize, Serializer};
 
 /// Is told what a value writes.
@@ -78,6 +79,12 @@ impl fmt::Display for Unreadable {
 }
 
 impl std::error::Error for Unreadable {}
+
+impl From<Unreadable> for DecodeError {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::OtherString(unreadable.0)
+    }
+}
 
 impl ser::Error for Unreadable {
     fn custom<T: fmt::Display>(message: T) -> Self {
