@@ -64,6 +64,8 @@ pub(crate) enum Bug {
     SkipReadComparison,
     /// A commit compares nothing.
     SkipValidation,
+    /// Who was woken to try its luck for a turn is not woken again, also after the slice.
+    TellOnce,
     /// What is read is taken for stored, also after a sync has failed.
     TrustFailedSync,
     /// As much memory is taken as a length in the bytes says.

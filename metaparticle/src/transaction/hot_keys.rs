@@ -18,13 +18,13 @@ use crate::clock::Clock;
 use crate::engine::RecordKey;
 use crate::planted::{Bug, planted};
 use crate::random::HashState;
-use crate::sync::{AtomicU64, Mutex, Ordering, block_on, wake_all};
+use crate::sync::{AtomicU64, Mutex, Ordering, block_on, limit, wake_all};
 
 const SHARDS: usize = 16;
 
 /// For so long, others may take the turn before whoever is first in the queue. Passing it to the thread that runs anyway is much
 /// faster than waking another one each time.
-const SLICE: Duration = Duration::from_micros(500);
+const SLICE: Duration = limit(Duration::from_micros(500), Duration::from_millis(2));
 
 /// Keys that turns are wanted on; mostly one.
 pub(super) type HotList = SmallVec<[RecordKey; 1]>;
@@ -36,7 +36,7 @@ struct Queue {
     waiting: VecDeque<Arc<Ticket>>,
     /// When somebody has taken it who was first.
     since: Duration,
-    /// Whether the first of those who wait was woken to try its luck. Once is enough: it looks again at the end of the slice.
+    /// Whether the first of those who wait was woken to try its luck, and looks again by itself at the end of the slice.
     is_told: bool,
 }
 
@@ -164,7 +164,7 @@ impl HotKeys {
                     queue.waiting.push_back(ticket.clone());
                 }
                 *ticket.waker.lock() = Some(context.waker().clone());
-                if queue.may_be_left_alone(ticket) { queue.left(self.clock.now()) } else { Duration::ZERO }
+                queue.left_alone(ticket, self.clock.now())
             };
             if left.is_zero() {
                 // Whoever has the turn passes it on.
@@ -223,9 +223,15 @@ impl Queue {
         self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, ticket))
     }
 
-    /// Whether nobody may wake the ticket's owner.
-    fn may_be_left_alone(&self, ticket: &Arc<Ticket>) -> bool {
-        self.is_told && self.is_first(ticket)
+    /// How long nobody may wake the ticket's owner. Once the slice is over, it relies on being woken by whoever has the turn, who may
+    /// have looked at the clock before, and so be sure that there was more of the slice: it is not told any more.
+    fn left_alone(&mut self, ticket: &Arc<Ticket>, now: Duration) -> Duration {
+        if !self.is_told || !self.is_first(ticket) {
+            return Duration::ZERO;
+        }
+        let left = self.left(now);
+        self.is_told = !left.is_zero() || planted(Bug::TellOnce);
+        left
     }
 
     /// How long the slice still is.
@@ -285,8 +291,11 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::time::SystemTime;
+
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{ManualClock, SystemClock};
 
     #[test]
     fn turns_on_one_key_are_taken_one_at_a_time() {
@@ -331,6 +340,32 @@ mod tests {
         turn.ends_at(since + SLICE);
         drop(turn);
         assert!(matches!(queues.at_once(&key), AtOnce::Taken) && !queues.are_empty());
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_by_a_turn_that_ended_in_the_slice_and_is_given_up_after_it() {
+        let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+        let queues = Arc::new(HotKeys::new(clock.clone()));
+        let key = RecordKey::new(*b"a");
+        let first = queues.acquire(smallvec![key.clone()], false, Duration::from_secs(60)).expect("a turn");
+        let mut context = Context::from_waker(Waker::noop());
+        let mut waits = pin!(queues.clone().turn(smallvec![key.clone()], false));
+        let sleeps = || {
+            let queues = queues.shard(&key).lock();
+            queues[&key].waiting[0].waker.lock().is_some()
+        };
+        assert!(waits.as_mut().poll(&mut context).is_pending() && sleeps());
+        drop(first);
+        assert!(!sleeps(), "the turn is free");
+        // Somebody is faster, and about to end.
+        let AtOnce::Mine(mut faster) = queues.at_once(&key) else { panic!("it is free") };
+        faster.ends_at(clock.now());
+        // Meanwhile the slice comes to its end. This clock moves by itself where one waits for it.
+        assert!(waits.as_mut().poll(&mut context).is_pending() && sleeps());
+        assert!(clock.now() >= SLICE);
+        drop(faster);
+        assert!(!sleeps(), "the turn is free, and nobody else comes");
+        assert!(waits.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]

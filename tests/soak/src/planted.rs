@@ -70,6 +70,7 @@ const PLANTED: &[Planted] = &[
     Planted { bug: "SkipReadComparison", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipValidation", campaign: &["serializable", "--engine", "memory"], found_as: &["anomalies"] },
     Planted { bug: "SkipValidation", campaign: SCHEDULE, found_as: &["wrong"] },
+    Planted { bug: "TellOnce", campaign: SCHEDULE, found_as: &["stuck"] },
     Planted { bug: "TrustFailedSync", campaign: &["disk", "--rounds", "200"], found_as: &["lost", "torn", "unopenable"] },
     Planted { bug: "TrustLength", campaign: &["bytes", "--only", "record"], found_as: &["oversized"] },
     Planted { bug: "UnboundedCache", campaign: MANY, found_as: &["grown"] },

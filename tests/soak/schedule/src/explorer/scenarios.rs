@@ -31,7 +31,7 @@ const SCENARIOS: &[Scenario] = scenarios! {
     reads: torn_read stale_read broken_snapshot;
     keys: phantom returning_key first_use;
     nesting: half_undone trace_of_a_rollback;
-    waits: lost_wake_up lost_hint lost_turn lost_group lost_guess;
+    waits: lost_wake_up lost_hint lost_turn lost_last_turn lost_group lost_guess;
     disks: early_acknowledgement lost_commit broken_disk full_queue;
     closing: lost_at_closing lost_at_exit;
     limits: untrue_error trace_of_a_dropped_future;

@@ -106,6 +106,17 @@ pub(super) fn lost_turn() {
     assert_eq!(counts, (3, 5));
 }
 
+/// The last of many who want one object gets its turn, although nobody comes after it who could pass it on.
+pub(super) fn lost_last_turn() {
+    let place = Place::embedded();
+    let jobs = (0..4).map(|_| {
+        let user = place.user();
+        Box::new(move || drop(count(&user, "it", 3))) as Job<()>
+    });
+    together(jobs);
+    assert_eq!(place.read(|tx| tx.get::<Counter>("it").map(|it| it.count)), 12);
+}
+
 /// Those who are committed together, on an engine that answers later, hear of it, also if another process was faster.
 pub(super) fn lost_group() {
     let network = Network::new();
