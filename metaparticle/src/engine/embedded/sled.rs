@@ -5,6 +5,7 @@
 //! damaged files becomes an error; and what sled needs no more, and cannot open, is put aside.
 
 mod files;
+mod prompter;
 #[cfg(test)]
 mod tests;
 
@@ -12,11 +13,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use self::files::{finish_snapshots, put_snapshots_aside, wait_for_sled_lock};
+use self::prompter::Prompter;
 use super::files::io_error;
 use super::folder::{Folder, Stage};
 use super::folder_map::FolderMap;
@@ -40,9 +39,6 @@ impl LibraryError for ::sled::Error {
     }
 }
 
-/// After so long, sled is asked whether it has failed.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// What is written is synced when it is so much. Of sled's segments of 512 KiB, no two may be begun and not synced: where the power is cut and
 /// the start of the second is on disk, and that of the first is not, sled takes all of its log for torn. A batch comes on top.
 const UNSYNCED_BYTES: usize = 64 << 10;
@@ -52,9 +48,9 @@ const LEAST_CACHE_BYTES: u64 = 1 << 20;
 
 /// Everything is in one tree.
 pub(crate) struct Sled {
-    // Dropped in this order: sled's handles, then ours on its file.
+    // Dropped in this order: sled's handles, of which this one has one, then ours on its file.
+    prompter: Prompter,
     tree: ::sled::Tree,
-    db: ::sled::Db,
     _last: LastHandle<::sled::Db>,
     file: File,
     path: PathBuf,
@@ -78,14 +74,19 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
     finish_snapshots(&folder)?;
     folder.write_again()?;
     let opened = open_files(path, &folder, cache_bytes)?;
-    let last = LastHandle::new(opened.clone());
+    let opened_tree: ::sled::Tree = (*opened).clone();
+    let last = LastHandle::new(opened);
     // From here on, this one is dropped first.
-    let db = opened;
-    let tree: ::sled::Tree = (*db).clone();
+    let tree = opened_tree;
     let file = File::open(folder.files().join("db")).map_err(|error| io_error(path, "its file is missing", error))?;
+    let prompter = {
+        let (tree, path) = (tree.clone(), path.to_owned());
+        // Whoever it asks for hears of the error as well.
+        Prompter::start(move || drop(flush(&tree, &path)))
+    };
     let sled = Sled {
+        prompter: prompter.map_err(|error| io_error(path, "the thread that asks it again cannot be started", error))?,
         tree,
-        db,
         _last: last,
         file,
         path: path.to_owned(),
@@ -115,26 +116,14 @@ fn open_files(path: &Path, folder: &Folder, cache_bytes: u64) -> Result<::sled::
     })
 }
 
+/// Hands the buffers of sled's store at `path` to the system; how many bytes these had.
+fn flush(tree: &::sled::Tree, path: &Path) -> Result<usize> {
+    guarded(path, ErrorKind::Engine, "could not write to disk", || tree.flush())
+}
+
 impl Sled {
-    /// Hands sled's buffers to the system; how many bytes these had.
-    ///
-    /// Where a write of sled's own fails, it may tell nobody who waits already. Whoever asks later is told, and that wakes the others. So
-    /// it is asked again when it takes long.
     fn flush(&self) -> Result<usize> {
-        let flush = || guarded(&self.path, ErrorKind::Engine, "could not write to disk", || self.db.flush());
-        thread::scope(|scope| {
-            let (tell, told) = mpsc::channel();
-            let mut patience = PATIENCE;
-            loop {
-                let tell = tell.clone();
-                let asking = thread::Builder::new().spawn_scoped(scope, move || tell.send(flush()));
-                asking.map_err(|error| io_error(&self.path, "no thread can be started to write it", error))?;
-                match told.recv_timeout(patience) {
-                    Ok(flushed) => return flushed,
-                    Err(_) => patience *= 2,
-                }
-            }
-        })
+        self.prompter.wait(|| flush(&self.tree, &self.path))
     }
 }
 

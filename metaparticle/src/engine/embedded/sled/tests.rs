@@ -237,7 +237,7 @@ fn reading_has_nothing_to_write() {
     let range = KeyRange { start: RecordKey::new([]), end: RecordKey::new([0xff; 9]) };
     let map = &opened.0;
     let found = map.range(&range, usize::MAX, &|_| true).expect("reads").len();
-    assert_eq!((found, map.library.db.flush().expect("flushes")), (3_000, 0));
+    assert_eq!((found, map.library.tree.flush().expect("flushes")), (3_000, 0));
 }
 
 #[test]
