@@ -93,9 +93,10 @@ impl Encoded {
         &self.record
     }
 
-    /// Whether the object is nothing but what the record says, and takes hardly more memory.
-    pub(crate) fn is_whole<T>(&self) -> bool {
-        self.held.is_some_and(|held| held + size_of::<T>() <= 2 * self.record.len() + SMALL)
+    /// Whether the object, which takes so many bytes without what it points to, is nothing but what the record says, and takes hardly more
+    /// memory.
+    pub(crate) fn is_whole(&self, size: usize) -> bool {
+        self.held.is_some_and(|held| held + size <= 2 * self.record.len() + SMALL)
     }
 
     pub(crate) fn field(&self, index: usize) -> Option<&[u8]> {

@@ -223,13 +223,19 @@ impl<K: TuplePack> TuplePack for Named<'_, K> {
 /// Names one object: a type and a key, encoded.
 #[derive(Debug)]
 pub struct ObjectKey<T> {
-    record_key: RecordKey,
-    /// A function of `T: Persistent`, as a pointer: where `T` is not, a bound here would be reported a second time.
-    info: fn(&Attempt) -> Result<&'static TypeInfo>,
+    untyped: UntypedKey,
     object: PhantomData<fn() -> T>,
 }
 
-impl<T> ObjectKey<T> {
+/// The same of any type, for functions that are compiled once, and not for each type.
+#[derive(Debug)]
+pub(crate) struct UntypedKey {
+    record_key: RecordKey,
+    /// A function of `T: Persistent`, as a pointer: where `T` is not, a bound here would be reported a second time.
+    info: fn(&Attempt) -> Result<&'static TypeInfo>,
+}
+
+impl UntypedKey {
     /// What a transaction knows of the type.
     pub(crate) fn info(&self, attempt: &Attempt) -> Result<&'static TypeInfo> {
         (self.info)(attempt)
@@ -240,40 +246,54 @@ impl<T> ObjectKey<T> {
     }
 }
 
+impl<T> ObjectKey<T> {
+    pub(crate) fn untyped(&self) -> &UntypedKey {
+        &self.untyped
+    }
+
+    pub(crate) fn record_key(&self) -> &RecordKey {
+        &self.untyped.record_key
+    }
+}
+
 impl<T: Persistent> ObjectKey<T> {
     pub(crate) fn new(key: T::Key) -> Self {
         if T::SINGLETON {
             return Self::singleton();
         }
         let (name, length) = &Name::<T>::ENCODED;
-        match &name[..*length] {
-            [] => Self::of(&(&*stored_name::<T>(), key.into_packed())),
-            name => Self::of(&Named { name, key: key.into_packed() }),
-        }
+        Self::of_record_key(match &name[..*length] {
+            [] => encode_key(&(&*stored_name::<T>(), key.into_packed())),
+            name => encode_key(&Named { name, key: key.into_packed() }),
+        })
     }
 
     /// The only object of a singleton.
     pub(crate) fn singleton() -> Self {
-        Self::of(&(&*stored_name::<T>(),))
-    }
-
-    fn of(tuple: &impl TuplePack) -> Self {
-        let mut buffer = [0; SHORT];
-        let mut rest = &mut buffer[..];
-        let fits = tuple.pack_root(&mut rest).is_ok();
-        let left = rest.len();
-        Self::of_record_key(if fits { RecordKey::new(&buffer[..SHORT - left]) } else { RecordKey::new(pack(tuple)) })
+        Self::of_record_key(encode_key(&(&*stored_name::<T>(),)))
     }
 
     pub(crate) fn of_record_key(record_key: RecordKey) -> Self {
-        Self { record_key, info: Attempt::info::<T>, object: PhantomData }
+        Self { untyped: UntypedKey { record_key, info: Attempt::info::<T> }, object: PhantomData }
     }
+}
+
+fn encode_key(tuple: &impl TuplePack) -> RecordKey {
+    let mut buffer = [0; SHORT];
+    let mut rest = &mut buffer[..];
+    let fits = tuple.pack_root(&mut rest).is_ok();
+    let left = rest.len();
+    if fits { RecordKey::new(&buffer[..SHORT - left]) } else { RecordKey::new(pack(tuple)) }
 }
 
 /// Reads the key back from a record key of `T`; `None` where the bytes are not one.
 pub(crate) fn decode_key<T: Persistent>(record_key: &[u8]) -> Option<T::Key> {
-    let (name, packed) = unpack::<(Cow<'_, str>, <T::Key as Key>::Packed)>(record_key).ok()?;
-    (name == stored_name::<T>()).then(|| T::Key::from_packed(packed)).flatten()
+    decode_key_of(&stored_name::<T>(), record_key)
+}
+
+fn decode_key_of<K: Key>(stored_name: &str, record_key: &[u8]) -> Option<K> {
+    let (name, packed) = unpack::<(Cow<'_, str>, K::Packed)>(record_key).ok()?;
+    (name == stored_name).then(|| K::from_packed(packed)).flatten()
 }
 
 /// As [`decode_key`], also of a singleton, whose key is `()`; an error where the bytes are no key.
@@ -290,11 +310,11 @@ pub(crate) fn found_key<T: Persistent>(record_key: &[u8]) -> Result<T::Key> {
 
 /// The object as messages name it: `Account "alice"`, `Line ("alice", 7)`, `Settings`.
 pub(crate) fn describe<T: Persistent>(record_key: &[u8]) -> String {
-    let name = stored_name::<T>();
-    if T::SINGLETON {
-        return name.into_owned();
-    }
-    match decode_key::<T>(record_key) {
+    if T::SINGLETON { stored_name::<T>().into_owned() } else { describe_named::<T::Key>(&stored_name::<T>(), record_key) }
+}
+
+fn describe_named<K: Key>(name: &str, record_key: &[u8]) -> String {
+    match decode_key_of::<K>(name, record_key) {
         Some(key) => format!("{name} {key:?}"),
         None => format!("{name} with the damaged key {}", record_key.escape_ascii()),
     }

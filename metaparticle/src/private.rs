@@ -43,7 +43,7 @@ pub trait AnyKey {
 impl<T> AnyKey for ObjectKey<T> {
     #[allow(private_interfaces)]
     fn resolve(&self, attempt: &Attempt, keys: &mut KeysToLoad) -> Result<()> {
-        keys.push(self.info(attempt)?, self.record_key());
+        keys.push(self.untyped().info(attempt)?, self.record_key());
         Ok(())
     }
 }
@@ -60,7 +60,7 @@ pub fn prefetch(tx: &Tx, keys: &[&dyn AnyKey]) -> Result<()> {
 
 /// For a parameter `&mut T`.
 pub fn load_exclusive<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Tracked<'tx, T>> {
-    tx.attempt_state().load_parameter(key)?;
+    tx.attempt_state().load_parameter(key.untyped())?;
     tx.load_tracked(key)
 }
 
@@ -71,7 +71,7 @@ pub fn load_mut<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<T
 
 /// For a parameter `Ref<T>`.
 pub fn load_ref<'tx, T: Persistent>(tx: &'tx Tx, key: &ObjectKey<T>) -> Result<Ref<'tx, T>> {
-    tx.attempt_state().load_parameter(key)?;
+    tx.attempt_state().load_parameter(key.untyped())?;
     tx.load_ref(key)
 }
 

@@ -189,14 +189,18 @@ pub(crate) struct TypeInfo {
 impl TypeInfo {
     fn new<T: Persistent>() -> Self {
         let own = StructShape::new(T::FIELDS, T::OLD);
+        Self::with(stored_name::<T>().into_owned(), std::any::type_name::<T>(), T::Key::type_name(), own, describe::<T>)
+    }
+
+    fn with(name: String, rust_name: &'static str, key_type: String, own: StructShape, describe: fn(&[u8]) -> String) -> Self {
         Self {
-            name: stored_name::<T>().into_owned(),
-            rust_name: std::any::type_name::<T>(),
-            key_type: T::Key::type_name(),
+            name,
+            rust_name,
+            key_type,
             unordered: own.unordered(),
             own_stored: own.stored(),
             own,
-            describe: describe::<T>,
+            describe,
             store: AtomicU64::new(0),
             known: RwLock::default(),
             schemas: Mutex::default(),
@@ -371,6 +375,19 @@ impl TypeInfo {
     }
 }
 
+/// A type of objects, for functions that are compiled once, and not for each type.
+#[derive(Clone, Copy)]
+pub(crate) struct AnyType {
+    id: TypeId,
+    info: fn() -> TypeInfo,
+}
+
+impl AnyType {
+    pub(crate) fn of<T: Persistent>() -> Self {
+        Self { id: TypeId::of::<T>(), info: TypeInfo::new::<T> }
+    }
+}
+
 /// The types that a program has used with one store.
 #[derive(Debug)]
 pub(crate) struct Types {
@@ -398,54 +415,49 @@ impl Default for Types {
 impl Types {
     /// The type, checked against the store when it is first used.
     #[inline]
-    pub(crate) fn get<'a, T: Persistent>(
+    pub(crate) fn get<'a>(
         &self,
+        of: AnyType,
         engine: &dyn Engine,
         waiter: impl FnOnce() -> Waiter<'a>,
     ) -> Result<&'static TypeInfo> {
-        let key = (self.store, TypeId::of::<T>());
-        TYPES.with(|types| types.get(key, || self.find::<T>(engine, &waiter())))
+        TYPES.with(|types| types.get((self.store, of.id), || self.find(of, engine, &waiter())))
     }
 
-    fn find<T: Persistent>(&self, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {
-        if let Some(info) = self.known.read().by_type.get(&TypeId::of::<T>()) {
+    fn find(&self, of: AnyType, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {
+        if let Some(info) = self.known.read().by_type.get(&of.id) {
             return Ok(info);
         }
-        let info = self.take_unused::<T>();
-        let mine = self.check::<T>(info, engine, waiter);
+        let info = self.take_unused(of);
+        let mine = self.check(of.id, info, engine, waiter);
         if !mine.as_ref().is_ok_and(|mine| std::ptr::eq(*mine, info)) {
-            put_back(TypeId::of::<T>(), info);
+            put_back(of.id, info);
         }
         mine
     }
 
-    fn take_unused<T: Persistent>(&self) -> &'static TypeInfo {
+    fn take_unused(&self, of: AnyType) -> &'static TypeInfo {
         let mut unused = UNUSED.lock();
-        let found = unused.iter().position(|(of, _)| *of == TypeId::of::<T>()).map(|at| unused.swap_remove(at).1);
+        let found = unused.iter().position(|(id, _)| *id == of.id).map(|at| unused.swap_remove(at).1);
         drop(unused);
-        let info = found.unwrap_or_else(|| Box::leak(Box::new(TypeInfo::new::<T>())));
+        let info = found.unwrap_or_else(|| Box::leak(Box::new((of.info)())));
         info.store.store(self.store, Ordering::Relaxed);
         info
     }
 
     /// The type that the store knows: `info`, unless another thread was faster.
-    fn check<T: Persistent>(
-        &self,
-        info: &'static TypeInfo,
-        engine: &dyn Engine,
-        waiter: &Waiter<'_>,
-    ) -> Result<&'static TypeInfo> {
-        if let Some(info) = self.known.read().find::<T>(info)? {
+    fn check(&self, id: TypeId, info: &'static TypeInfo, engine: &dyn Engine, waiter: &Waiter<'_>) -> Result<&'static TypeInfo> {
+        if let Some(info) = self.known.read().find(id, info)? {
             return Ok(info);
         }
         info.refresh(engine, waiter)?;
         info.check()?;
         let mut known = self.known.write();
-        if let Some(info) = known.find::<T>(info)? {
+        if let Some(info) = known.find(id, info)? {
             return Ok(info);
         }
         known.by_name.insert(info.name.clone(), info.rust_name);
-        known.by_type.insert(TypeId::of::<T>(), info);
+        known.by_type.insert(id, info);
         Ok(info)
     }
 }
@@ -465,8 +477,8 @@ fn put_back(of: TypeId, info: &'static TypeInfo) {
 impl TypeMaps {
     /// The type, if it is known; an error if another one has its name. Both are looked up under one lock: in between, another
     /// thread could add the type itself.
-    fn find<T: Persistent>(&self, new: &TypeInfo) -> Result<Option<&'static TypeInfo>> {
-        match (self.by_type.get(&TypeId::of::<T>()), self.by_name.get(&new.name)) {
+    fn find(&self, id: TypeId, new: &TypeInfo) -> Result<Option<&'static TypeInfo>> {
+        match (self.by_type.get(&id), self.by_name.get(&new.name)) {
             (Some(info), _) => Ok(Some(info)),
             (None, Some(other)) => Err(clash(new, other)),
             (None, None) => Ok(None),

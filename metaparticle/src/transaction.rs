@@ -168,7 +168,7 @@ impl Tx {
     /// # Errors
     /// [`Borrowed`](crate::ErrorKind::Borrowed) while the object is borrowed; those of [`contains`](Tx::contains).
     pub fn remove<T: Persistent>(&self, key: impl KeyFor<T>) -> Result<bool> {
-        self.attempt.remove(&key.object_key())
+        self.attempt.remove(key.object_key().untyped())
     }
 
     /// Whether there is an object of type `T` with this key. A change of its fields by others is no conflict at the commit; like every
@@ -178,7 +178,7 @@ impl Tx {
     /// Those of the engine, such as [`Limit`](crate::ErrorKind::Limit) for a key that is too long; `Conflict` in an attempt that has to be
     /// run again.
     pub fn contains<T: Persistent>(&self, key: impl KeyFor<T>) -> Result<bool> {
-        self.attempt.contains(&key.object_key())
+        self.attempt.contains(key.object_key().untyped())
     }
 
     /// The keys of all objects of type `T` in `range`, in order, read a page at a time. Objects that come into being or go in
@@ -315,7 +315,7 @@ impl Tx {
     }
 
     pub(crate) fn if_present<T: Persistent, R>(&self, key: &ObjectKey<T>, load: impl FnOnce() -> Result<R>) -> Result<Option<R>> {
-        if self.attempt.contains(key)? { load().map(Some) } else { Ok(None) }
+        if self.attempt.contains(key.untyped())? { load().map(Some) } else { Ok(None) }
     }
 }
 

@@ -17,9 +17,9 @@ use crate::durability::Durability;
 use crate::encoding::{Before, Encoded, FieldSet, FieldWriter};
 use crate::engine::{Differs, Record, RecordBytes, RecordKey, Seen, Stamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::ObjectKey;
+use crate::key::{ObjectKey, UntypedKey};
 use crate::persistent::Persistent;
-use crate::schema::{Schema, TypeInfo};
+use crate::schema::{AnyType, Schema, TypeInfo};
 use crate::store::{Store, Waiter};
 
 /// One run of a body.
@@ -255,17 +255,22 @@ impl Attempt {
         self.store.waiter(self.fixed.deadline).with_log(self.log())
     }
 
-    pub(super) fn object<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<String> {
-        Ok(self.info::<T>()?.object(key.record_key()))
+    /// The name of the object in a slot.
+    pub(super) fn object(&self, index: usize) -> String {
+        let state = self.state.borrow();
+        state.slots[index].info.object(&state.seen.records[index].0)
     }
 
-    #[inline]
     pub(crate) fn info<T: Persistent>(&self) -> Result<&'static TypeInfo> {
-        self.store.types().get::<T>(self.store.engine(), || self.waiter())
+        self.info_of(AnyType::of::<T>())
+    }
+
+    fn info_of(&self, of: AnyType) -> Result<&'static TypeInfo> {
+        self.store.types().get(of, self.store.engine(), || self.waiter())
     }
 
     /// The index of the object's slot, loaded if need be.
-    pub(super) fn slot<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<usize> {
+    pub(super) fn slot(&self, key: &UntypedKey) -> Result<usize> {
         self.check()?;
         if let Some(index) = self.state.borrow().index_of(key.record_key()) {
             return Ok(index);
@@ -279,15 +284,14 @@ impl Attempt {
         std::mem::take(&mut self.state.borrow_mut().room_for_keys)
     }
 
-    fn only<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<Keys> {
+    fn only(&self, key: &UntypedKey) -> Result<Keys> {
         let mut keys = self.room_for_keys();
-        keys.push(self.info::<T>()?, key.record_key());
+        keys.push(key.info(self)?, key.record_key());
         Ok(keys)
     }
 
     /// Loads the object of a function's parameter, if it is the first. Others are loaded together, or when they are needed.
-    #[inline]
-    pub(crate) fn load_parameter<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<()> {
+    pub(crate) fn load_parameter(&self, key: &UntypedKey) -> Result<()> {
         if self.state.borrow().slots.is_empty() { self.load_parameters(self.only(key)?) } else { Ok(()) }
     }
 
@@ -474,9 +478,14 @@ impl Attempt {
     }
 
     pub(crate) fn insert<T: Persistent>(&self, key: &ObjectKey<T>, object: &T) -> Result<()> {
-        let index = self.slot(key)?;
-        self.check_free(index, key, "replaced")?;
-        let (fields, _) = Self::encode(object, Before::Nothing).map_err(|error| self.within(key, error))?;
+        let index = self.slot(key.untyped())?;
+        self.check_free(index, "replaced")?;
+        let (fields, _) = Self::encode(object, Before::Nothing).map_err(|error| error.within(self.object(index)))?;
+        self.replace(index, fields)
+    }
+
+    /// Puts an object with these fields in the place of the one that is there, if one is.
+    fn replace(&self, index: usize, fields: Encoded) -> Result<()> {
         let all = FieldSet::ALL;
         // In place of a record, fields that only a newer program knows stay; after a removal, nothing does.
         let whole = match &self.state.borrow().slots[index] {
@@ -486,7 +495,7 @@ impl Attempt {
                 if let Some(record) = base {
                     // What cannot be read is not overwritten. It can be removed.
                     let read = info.read(&record.bytes, self.store.engine(), &self.waiter());
-                    read.map_err(|error| self.within(key, error))?;
+                    read.map_err(|error| error.within(self.object(index)))?;
                 }
                 false
             }
@@ -496,9 +505,9 @@ impl Attempt {
         Ok(())
     }
 
-    pub(crate) fn remove<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<bool> {
+    pub(crate) fn remove(&self, key: &UntypedKey) -> Result<bool> {
         let index = self.slot(key)?;
-        self.check_free(index, key, "removed")?;
+        self.check_free(index, "removed")?;
         let mut state = self.state.borrow_mut();
         let slot = &mut state.slots[index];
         slot.read_existence = true;
@@ -510,19 +519,15 @@ impl Attempt {
         Ok(existed)
     }
 
-    pub(crate) fn contains<T: Persistent>(&self, key: &ObjectKey<T>) -> Result<bool> {
+    pub(crate) fn contains(&self, key: &UntypedKey) -> Result<bool> {
         let index = self.slot(key)?;
         let slot = &mut self.state.borrow_mut().slots[index];
         slot.read_existence = true;
         Ok(slot.exists())
     }
 
-    pub(super) fn within<T: Persistent>(&self, key: &ObjectKey<T>, error: Error) -> Error {
-        self.object(key).map_or(error.clone(), |object| error.within(object))
-    }
-
     /// That nobody has the object in hand.
-    pub(super) fn check_free<T: Persistent>(&self, index: usize, key: &ObjectKey<T>, verb: &str) -> Result<()> {
+    pub(super) fn check_free(&self, index: usize, verb: &str) -> Result<()> {
         let (lent, shared) = {
             let slot = &self.state.borrow().slots[index];
             (slot.lent, slot.readers > 0)
@@ -530,13 +535,16 @@ impl Attempt {
         if !lent && !shared {
             return Ok(());
         }
-        let how = if lent { "writing" } else { "reading" };
+        Err(self.in_hand(index, verb, if lent { "writing" } else { "reading" }))
+    }
+
+    pub(super) fn in_hand(&self, index: usize, verb: &str, how: &str) -> Error {
         let message = format!(
             "{} cannot be {verb} while this transaction has it in hand for {how}: the same key was passed twice, or a handle \
              is still alive",
-            self.object(key)?
+            self.object(index)
         );
-        Err(Error::new(ErrorKind::Borrowed, message))
+        Error::new(ErrorKind::Borrowed, message)
     }
 }
 

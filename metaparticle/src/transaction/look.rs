@@ -59,13 +59,13 @@ impl Tx {
 
 impl Attempt {
     fn look<T: Persistent>(&self, key: &ObjectKey<T>, known: &BTreeMap<RecordKey, Version>) -> Result<Option<Found<T>>> {
-        let index = self.slot(key)?;
+        let index = self.slot(key.untyped())?;
         let version = self.state.borrow().seen.records[index].1;
         let record_key = key.record_key();
         if version == known.get(record_key).copied() {
             return Ok(None);
         }
-        let object = version.map(|_| self.decode(index, key)).transpose();
+        let object = version.map(|_| self.decode(index)).transpose();
         Ok(Some(Found { key: record_key.clone(), version, object }))
     }
 }

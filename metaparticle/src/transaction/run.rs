@@ -32,10 +32,54 @@ thread_local! {
     static RUNNING: RefCell<ManuallyDrop<Attempts>> = const { RefCell::new(ManuallyDrop::new(Attempts::new_const())) };
 }
 
+/// What a transaction runs. All but this is compiled once, and not for each type of what bodies return.
+trait Body {
+    /// Runs it, and keeps what it returns; whether that is a success.
+    fn run(&mut self, tx: &Tx) -> bool;
+    /// Drops what it has returned.
+    fn forget(&mut self);
+}
+
+/// A body, and what it has returned last.
+struct Kept<F, Out> {
+    body: F,
+    out: Option<Out>,
+}
+
+impl<F: Fn(&Tx) -> Out, Out: Outcome> Body for Kept<F, Out> {
+    fn run(&mut self, tx: &Tx) -> bool {
+        self.out.insert((self.body)(tx)).is_success()
+    }
+
+    fn forget(&mut self) {
+        self.out = None;
+    }
+}
+
+impl<F: Fn(&Tx) -> Out, Out: Outcome> Kept<F, Out> {
+    fn new(body: F) -> Self {
+        Self { body, out: None }
+    }
+
+    /// What it has returned, unless that is not to be told.
+    fn outcome(self, told: Result<()>) -> Out {
+        match told {
+            Ok(()) => self.out.expect("it has run"),
+            Err(error) => Out::from_error(error),
+        }
+    }
+}
+
 /// Runs `body` as a transaction of `store`, or as part of the one that is running.
 pub(crate) fn run<Out: Outcome>(store: &Rc<Store>, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
+    let mut body = Kept::new(body);
+    let told = run_any(store, options, &mut body);
+    body.outcome(told)
+}
+
+fn run_any(store: &Rc<Store>, options: TransactionOptions, body: &mut dyn Body) -> Result<()> {
     match running(store) {
-        Some(attempt) => run_nested(attempt, options, body),
+        Some(attempt) => run_any_nested(attempt, options, body),
         None => Transaction::new(store, options).run(store, body),
     }
 }
@@ -47,20 +91,24 @@ pub(super) fn running(store: &Store) -> Option<Rc<Attempt>> {
 
 /// Joins a running transaction. An error undoes only what `body` did.
 pub(super) fn run_nested<Out: Outcome>(attempt: Rc<Attempt>, options: TransactionOptions, body: impl Fn(&Tx) -> Out) -> Out {
-    if let Err(error) = attempt.check() {
-        return Out::from_error(error);
-    }
+    let mut body = Kept::new(body);
+    let told = run_any_nested(attempt, options, &mut body);
+    body.outcome(told)
+}
+
+fn run_any_nested(attempt: Rc<Attempt>, options: TransactionOptions, body: &mut dyn Body) -> Result<()> {
+    attempt.check()?;
     let nested = Nested::new(&attempt);
-    let out = body(&Tx::new(attempt.clone()));
-    if !out.is_success() {
-        return out;
+    if !body.run(&Tx::new(attempt.clone())) {
+        return Ok(());
     }
     if options.read_only && nested.has_changes() {
+        body.forget();
         let message = format!("`{}` is read-only, and has changed an object", options.name.unwrap_or("a transaction"));
-        return Out::from_error(Error::new(ErrorKind::ReadOnly, message));
+        return Err(Error::new(ErrorKind::ReadOnly, message));
     }
     nested.keep();
-    out
+    Ok(())
 }
 
 /// A transaction: one or more attempts.
@@ -89,6 +137,18 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.store.engine().let_go();
+        }
+    }
+}
+
+impl Next<()> {
+    /// The same, where the body has returned `out`.
+    pub(super) fn with<Out>(self, out: Out) -> Next<Out> {
+        match self {
+            Self::Return(()) => Next::Return(out),
+            Self::Fail(error) => Next::Fail(error),
+            Self::RunAgain(conflict) => Next::RunAgain(conflict),
+            Self::Wait(wait) => Next::Wait(wait),
         }
     }
 }
@@ -124,27 +184,27 @@ impl<'a> Transaction<'a> {
         Self { store, retry, fixed, hot: HotList::new(), last_conflict: None, last_wait: None }
     }
 
-    fn run<Out: Outcome>(mut self, store: &Rc<Store>, body: impl Fn(&Tx) -> Out) -> Out {
+    fn run(mut self, store: &Rc<Store>, body: &mut dyn Body) -> Result<()> {
         let mut number = 1;
         let (mut turn, mut fresh) = (None, None);
         loop {
-            let conflict = match self.attempt(Attempt::new(store.clone(), &self.fixed, number, turn, None), fresh, &body) {
-                Next::Return(out) => return out,
-                Next::Fail(error) => return Out::from_error(self.explain(error, number)),
+            let next = self.attempt(Attempt::new(store.clone(), &self.fixed, number, turn, None), fresh, body);
+            if !matches!(next, Next::Return(())) {
+                // It may hold what others wait for, and it may run transactions of its own as it goes.
+                body.forget();
+            }
+            let conflict = match next {
+                Next::Return(()) => return Ok(()),
+                Next::Fail(error) => return Err(self.explain(error, number)),
                 Next::RunAgain(conflict) => conflict,
-                Next::Wait(waits) => match self.wait(number, waits) {
-                    Ok(()) => {
-                        (turn, fresh) = (None, None);
-                        continue;
-                    }
-                    Err(error) => return Out::from_error(error),
-                },
+                Next::Wait(waits) => {
+                    self.wait(number, waits)?;
+                    (turn, fresh) = (None, None);
+                    continue;
+                }
             };
             number += 1;
-            match self.prepare(number, conflict) {
-                Ok(next) => (turn, fresh) = next,
-                Err(error) => return Out::from_error(error),
-            }
+            (turn, fresh) = self.prepare(number, conflict)?;
         }
     }
 
@@ -203,34 +263,29 @@ impl<'a> Transaction<'a> {
         )
     }
 
-    fn attempt<Out: Outcome>(
-        &mut self,
-        attempt: Rc<Attempt>,
-        fresh: Option<Box<Fresh>>,
-        body: &impl Fn(&Tx) -> Out,
-    ) -> Next<Out> {
+    fn attempt(&mut self, attempt: Rc<Attempt>, fresh: Option<Box<Fresh>>, body: &mut dyn Body) -> Next<()> {
         attempt.state.borrow_mut().fresh = fresh;
         self.store.counters().attempted();
-        let out = run_body(&attempt, body);
+        let ran = run_body(&attempt, |tx| body.run(tx));
         self.fixed.now = attempt.asked_now();
         if attempt.is_waiting() {
             return attempt.end_in_wait();
         }
-        let out = match out {
-            Ok(out) => out,
+        let is_success = match ran {
+            Ok(is_success) => is_success,
             Err(panic) => return after_panic(&attempt, panic),
         };
-        let out = match judge(attempt.doomed(), out) {
-            Ok(out) if out.is_success() => out,
-            Ok(out) => return hold_back(&attempt, Next::Return(out)),
+        match judge(attempt.doomed(), is_success) {
+            Ok(()) if is_success => {}
+            Ok(()) => return hold_back(&attempt, Next::Return(())),
             Err(next) => return hold_back(&attempt, next),
-        };
+        }
         match attempt.commit() {
             Ok(Committed::Done) => {
                 let effects = attempt.take_effects();
                 attempt.leave();
                 run_effects(effects);
-                Next::Return(out)
+                Next::Return(())
             }
             Ok(Committed::Conflict(conflict)) => Next::RunAgain(conflict),
             Err(error) => Next::Fail(error),
@@ -251,13 +306,13 @@ pub(super) fn run_effects(effects: Vec<Effect>) {
 pub(super) type Panic = Box<dyn Any + Send>;
 
 /// Runs the body of an attempt.
-pub(super) fn run_body<Out>(attempt: &Rc<Attempt>, body: &impl Fn(&Tx) -> Out) -> std::result::Result<Out, Panic> {
+pub(super) fn run_body<Out>(attempt: &Rc<Attempt>, body: impl FnOnce(&Tx) -> Out) -> std::result::Result<Out, Panic> {
     let _running = Running::start(attempt.clone());
     catch_unwind(AssertUnwindSafe(|| body(&Tx::new(attempt.clone()))))
 }
 
 /// A body that panics has no result, so the attempt comes to nothing; unless what it has seen is not so, the panic goes on.
-fn after_panic<Out>(attempt: &Attempt, panic: Panic) -> Next<Out> {
+fn after_panic(attempt: &Attempt, panic: Panic) -> Next<()> {
     if let Some(Doom::Conflict(conflict)) = attempt.doomed() {
         return Next::RunAgain(conflict);
     }
@@ -269,7 +324,7 @@ fn after_panic<Out>(attempt: &Attempt, panic: Panic) -> Next<Out> {
 }
 
 /// An error may tell of what was read, so it is held back like any result.
-fn hold_back<Out>(attempt: &Attempt, next: Next<Out>) -> Next<Out> {
+fn hold_back(attempt: &Attempt, next: Next<()>) -> Next<()> {
     if !next.tells() {
         return next;
     }
@@ -280,14 +335,14 @@ fn hold_back<Out>(attempt: &Attempt, next: Next<Out>) -> Next<Out> {
     }
 }
 
-/// What comes of what a body has returned, where the attempt cannot be committed; otherwise what it returned.
-pub(super) fn judge<Out: Outcome>(doom: Option<Doom>, out: Out) -> std::result::Result<Out, Next<Out>> {
+/// What comes of what a body has returned, where the attempt cannot be committed.
+pub(super) fn judge(doom: Option<Doom>, is_success: bool) -> std::result::Result<(), Next<()>> {
     match doom {
         Some(Doom::Conflict(conflict)) => Err(Next::RunAgain(conflict)),
-        Some(Doom::Failed(error)) if out.is_success() || error.is_timeout() => Err(Next::Fail(error)),
-        Some(Doom::Failed(_)) => Err(Next::Return(out)),
+        Some(Doom::Failed(error)) if is_success || error.is_timeout() => Err(Next::Fail(error)),
+        Some(Doom::Failed(_)) => Err(Next::Return(())),
         Some(Doom::Waits) => Err(Next::Wait(None)),
-        None => Ok(out),
+        None => Ok(()),
     }
 }
 

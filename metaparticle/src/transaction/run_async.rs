@@ -138,11 +138,11 @@ impl AsyncAttempt<'_> {
             let asked = ended.state.seen.records.iter().map(|(key, _)| key);
             self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
         }
-        let out = match judge(doom, out) {
-            Ok(out) if out.is_success() => out,
-            Ok(out) => return self.hold_back(ended, Next::Return(out)).await,
-            Err(next) => return self.hold_back(ended, next).await,
-        };
+        match judge(doom, out.is_success()) {
+            Ok(()) if out.is_success() => {}
+            Ok(()) => return self.hold_back(ended, Next::Return(out)).await,
+            Err(next) => return self.hold_back(ended, next.with(out)).await,
+        }
         match self.commit(ended).await {
             Ok((Committed::Done, effects)) => {
                 run_effects(effects);
