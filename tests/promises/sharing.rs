@@ -2,8 +2,9 @@
 //! by the time that it takes.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use metaparticle::{Durability, ErrorKind, Ref, Result, Store, TransactionOptions, Tx, persistent, transactional};
@@ -310,6 +311,79 @@ impl Drop for Busy {
         store.transaction_with(eventual, |tx| tx.insert("went", Account { balance: 1 })).expect("inserts");
         WENT.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+static FAREWELLS: AtomicU64 = AtomicU64::new(0);
+
+/// Runs a transaction as it goes, within a body that is running.
+#[persistent(default)]
+struct Farewell {
+    n: u64,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if let Ok(tx) = TX_STORE.try_lock()
+            && let Some(store) = &*tx
+        {
+            store.transaction(|tx| tx.insert("went", Account { balance: 1 })).expect("inserts");
+            FAREWELLS.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+static TX_STORE: Mutex<Option<Store>> = Mutex::new(None);
+
+#[test]
+fn an_object_may_run_a_transaction_when_another_state_takes_its_place() {
+    let store = Store::open("memory:").expect("opens");
+    let change = |then: fn(&Tx) -> Result<()>| {
+        *TX_STORE.lock().expect("no panic") = Some(store.clone());
+        let changed: Result<()> = store.transaction(|tx| {
+            tx.get_mut::<Farewell>("a")?.n += 1;
+            then(tx)
+        });
+        *TX_STORE.lock().expect("no panic") = None;
+        changed.expect("commits");
+    };
+    change(|tx| tx.remove::<Farewell>("a").map(drop));
+    change(|tx| tx.insert("a", Farewell { n: 7 }));
+    change(|tx| {
+        tx.get_mut::<Farewell>("a")?.n = 9;
+        Ok(())
+    });
+    assert!(FAREWELLS.load(Ordering::SeqCst) > 0);
+}
+
+/// Panics as it is decoded, if it is to.
+#[derive(Serialize)]
+struct Touchy(u64);
+
+static IS_TOUCHY: AtomicBool = AtomicBool::new(false);
+
+impl<'de> Deserialize<'de> for Touchy {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        assert!(!IS_TOUCHY.swap(false, Ordering::SeqCst), "it is touchy");
+        u64::deserialize(from).map(Self)
+    }
+}
+
+#[persistent]
+struct Brittle {
+    part: Touchy,
+}
+
+#[test]
+fn an_object_whose_decoding_has_panicked_is_in_nobodys_hand() {
+    let store = Store::open("memory:").expect("opens");
+    store.transaction(|tx| tx.insert("a", Brittle { part: Touchy(1) })).expect("inserts");
+    let removed: Result<bool> = store.transaction(|tx| {
+        IS_TOUCHY.store(true, Ordering::SeqCst);
+        let read = catch_unwind(AssertUnwindSafe(|| tx.get::<Brittle>("a").map(|brittle| brittle.part.0)));
+        assert!(read.is_err(), "it has not panicked");
+        tx.remove::<Brittle>("a")
+    });
+    assert!(removed.expect("nobody has it in hand"));
 }
 
 #[persistent(default)]

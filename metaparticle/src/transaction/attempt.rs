@@ -501,7 +501,8 @@ impl Attempt {
             }
         };
         let change = Change { fields, changed: all, assigned: all, whole, compared_with: None };
-        self.state.borrow_mut().set_current(index, Current::Changed(change));
+        let before = self.state.borrow_mut().set_current(index, Current::Changed(change));
+        drop(before);
         Ok(())
     }
 
@@ -514,7 +515,9 @@ impl Attempt {
         let existed = slot.exists();
         let current = if slot.base.is_some() { Current::Removed } else { Current::Base };
         if existed {
-            state.set_current(index, current);
+            let before = state.set_current(index, current);
+            drop(state);
+            drop(before);
         }
         Ok(existed)
     }
@@ -571,7 +574,10 @@ impl State {
         self.places.get(&self.seen.records, key)
     }
 
-    pub(super) fn set_current(&mut self, index: usize, current: Current) {
+    /// What it was before, unless that is to be put back if a nested function fails. It may be the last that has an object of the user's,
+    /// which may run a transaction as it goes: it is dropped without the state.
+    #[must_use]
+    pub(super) fn set_current(&mut self, index: usize, current: Current) -> Option<Current> {
         let slot = &mut self.slots[index];
         let before = std::mem::replace(&mut slot.current, current);
         if self.frame == 0 {
@@ -579,7 +585,9 @@ impl State {
         } else if slot.changed_in != self.frame {
             let changed_in = std::mem::replace(&mut slot.changed_in, self.frame);
             self.undo.push(Undo { index, before, changed_in });
+            return None;
         }
+        Some(before)
     }
 
     /// Whether nothing was ever changed, or all of it is undone.

@@ -22,12 +22,13 @@ impl Attempt {
         let kept = kept.zip(sharing.as_ref()).and_then(|(kept, sharing)| sharing.find(kept));
         let object = match kept {
             Some(object) => object,
-            None => self.decode_to_share(index, sharing).inspect_err(|_| self.let_go(index))?,
+            None => self.decode_to_share(index, sharing)?,
         };
+        self.hold(index);
         Ok(Ref::new(self, index, object))
     }
 
-    /// The object's slot, which counts one who reads it from now on; and the object, if another transaction has decoded this state of it.
+    /// The object's slot, and the object, if another transaction has decoded this state of it.
     fn begin_sharing(&self, key: &UntypedKey, can_be_kept: bool) -> Result<(usize, Option<AnyObject>)> {
         let index = self.slot(key)?;
         let mut state = self.state.borrow_mut();
@@ -38,7 +39,6 @@ impl Attempt {
             drop(state);
             return Err(self.in_hand(index, "read", "writing"));
         }
-        slot.readers += 1;
         let base = slot.base.as_ref().filter(|_| can_be_kept && matches!(slot.current, Current::Base));
         Ok((index, base.and_then(|record| record.bytes.object())))
     }
@@ -199,7 +199,9 @@ impl Attempt {
                     leave(object, if planted(Bug::LeaveBefore) { slot.bytes() } else { Some(fields.bytes()) });
                 }
                 let change = Change { fields, changed, assigned, whole, compared_with };
-                state.set_current(index, Current::Changed(change));
+                let before = state.set_current(index, Current::Changed(change));
+                drop(state);
+                drop(before);
             }
             Some(Err(error)) => {
                 let name = info.object(&state.seen.records[index].0);

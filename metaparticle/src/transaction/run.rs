@@ -278,7 +278,12 @@ impl<'a> Transaction<'a> {
         match judge(attempt.doomed(), is_success) {
             Ok(()) if is_success => {}
             Ok(()) => return hold_back(&attempt, Next::Return(())),
-            Err(next) => return hold_back(&attempt, next),
+            Err(next) => {
+                if !matches!(next, Next::Return(())) {
+                    body.forget();
+                }
+                return hold_back(&attempt, next);
+            }
         }
         match attempt.commit() {
             Ok(Committed::Done) => {
