@@ -323,8 +323,8 @@ struct Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        if let Ok(tx) = TX_STORE.try_lock()
-            && let Some(store) = &*tx
+        if let Ok(store) = OF_FAREWELL.try_lock()
+            && let Some(store) = &*store
         {
             store.transaction(|tx| tx.insert("went", Account { balance: 1 })).expect("inserts");
             FAREWELLS.fetch_add(1, Ordering::SeqCst);
@@ -332,18 +332,18 @@ impl Drop for Farewell {
     }
 }
 
-static TX_STORE: Mutex<Option<Store>> = Mutex::new(None);
+static OF_FAREWELL: Mutex<Option<Store>> = Mutex::new(None);
 
 #[test]
 fn an_object_may_run_a_transaction_when_another_state_takes_its_place() {
     let store = Store::open("memory:").expect("opens");
     let change = |then: fn(&Tx) -> Result<()>| {
-        *TX_STORE.lock().expect("no panic") = Some(store.clone());
+        *OF_FAREWELL.lock().expect("no panic") = Some(store.clone());
         let changed: Result<()> = store.transaction(|tx| {
             tx.get_mut::<Farewell>("a")?.n += 1;
             then(tx)
         });
-        *TX_STORE.lock().expect("no panic") = None;
+        *OF_FAREWELL.lock().expect("no panic") = None;
         changed.expect("commits");
     };
     change(|tx| tx.remove::<Farewell>("a").map(drop));

@@ -275,15 +275,11 @@ impl<'a> Transaction<'a> {
             Ok(is_success) => is_success,
             Err(panic) => return after_panic(&attempt, panic),
         };
-        match judge(attempt.doomed(), is_success) {
-            Ok(()) if is_success => {}
-            Ok(()) => return hold_back(&attempt, Next::Return(())),
-            Err(next) => {
-                if !matches!(next, Next::Return(())) {
-                    body.forget();
-                }
-                return hold_back(&attempt, next);
+        if let Err(next) = judge(attempt.doomed(), is_success) {
+            if !matches!(next, Next::Return(())) {
+                body.forget();
             }
+            return hold_back(&attempt, next);
         }
         match attempt.commit() {
             Ok(Committed::Done) => {
@@ -340,14 +336,14 @@ fn hold_back(attempt: &Attempt, next: Next<()>) -> Next<()> {
     }
 }
 
-/// What comes of what a body has returned, where the attempt cannot be committed.
+/// What comes of what a body has returned, where the attempt is not to be committed.
 pub(super) fn judge(doom: Option<Doom>, is_success: bool) -> std::result::Result<(), Next<()>> {
     match doom {
         Some(Doom::Conflict(conflict)) => Err(Next::RunAgain(conflict)),
         Some(Doom::Failed(error)) if is_success || error.is_timeout() => Err(Next::Fail(error)),
-        Some(Doom::Failed(_)) => Err(Next::Return(())),
         Some(Doom::Waits) => Err(Next::Wait(None)),
-        None => Ok(()),
+        None if is_success => Ok(()),
+        Some(Doom::Failed(_)) | None => Err(Next::Return(())),
     }
 }
 

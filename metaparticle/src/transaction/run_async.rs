@@ -138,10 +138,8 @@ impl AsyncAttempt<'_> {
             let asked = ended.state.seen.records.iter().map(|(key, _)| key);
             self.store.habits().learn(self.fixed.name, asked.filter(|key| !first.contains(key)).cloned().collect());
         }
-        match judge(doom, out.is_success()) {
-            Ok(()) if out.is_success() => {}
-            Ok(()) => return self.hold_back(ended, Next::Return(out)).await,
-            Err(next) => return self.hold_back(ended, next.with(out)).await,
+        if let Err(next) = judge(doom, out.is_success()) {
+            return self.hold_back(ended, next.with(out)).await;
         }
         match self.commit(ended).await {
             Ok((Committed::Done, effects)) => {

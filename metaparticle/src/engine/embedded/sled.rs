@@ -83,9 +83,10 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Sled>> {
         let (tree, path) = (tree.clone(), path.to_owned());
         // Whoever it asks for hears of the error as well.
         Prompter::start(move || drop(flush(&tree, &path)))
-    };
+    }
+    .map_err(|error| io_error(path, "the thread that asks it again cannot be started", error))?;
     let sled = Sled {
-        prompter: prompter.map_err(|error| io_error(path, "the thread that asks it again cannot be started", error))?,
+        prompter,
         tree,
         _last: last,
         file,
