@@ -9,7 +9,7 @@ use crate::engine::{KeyRange, RecordKey, Seen};
 use crate::engine::{etcd, mysql, postgres, redis, url};
 use crate::error::{Error, Result};
 use crate::persistent::Persistent;
-pub use crate::schema::fuzzing::{Reader, schemas};
+pub use crate::schema::fuzzing::{Known, Reader, schemas};
 
 /// The key in a record key of the type `T`, and the record key that it makes.
 pub fn key<T: Persistent>(record_key: &[u8]) -> Option<(T::Key, RecordKey)> {

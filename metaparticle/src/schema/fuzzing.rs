@@ -1,6 +1,7 @@
 //! Reads records and schemas as a program does when it meets them in a store.
 
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use super::record::SchemaRecord;
 use super::{Schema, StoredField, StructShape, damaged};
@@ -11,33 +12,43 @@ use crate::persistent::{Persistent, stored_name};
 
 /// A program with the type `T`.
 pub struct Reader<T> {
-    own: StructShape,
-    own_stored: Vec<StoredField>,
+    shape: StructShape,
+    stored: Vec<StoredField>,
+    own: Schema,
     object: PhantomData<fn() -> T>,
 }
 
+/// The schemas of a store, each with how it is read, once it was needed.
+pub struct Known(Vec<(Vec<StoredField>, OnceLock<Schema>)>);
+
 impl<T: Persistent> Default for Reader<T> {
     fn default() -> Self {
-        let own = StructShape::new(T::FIELDS, T::OLD);
-        Self { own_stored: own.stored(), own, object: PhantomData }
+        let shape = StructShape::new(T::FIELDS, T::OLD);
+        let stored = shape.stored();
+        let own = Schema::new(0, stored.clone(), &shape, &stored);
+        Self { shape, stored, own, object: PhantomData }
     }
 }
 
 impl<T: Persistent> Reader<T> {
     /// The type's schemas as a new store has them.
     pub fn schemas(&self) -> Vec<u8> {
-        let record = SchemaRecord { key_type: T::Key::type_name(), schemas: vec![self.own_stored.clone()] };
+        let record = SchemaRecord { key_type: T::Key::type_name(), schemas: vec![self.stored.clone()] };
         record.encode().expect("it is small")
     }
 
+    /// What a store has that has these schemas.
+    pub fn known(&self, schemas: &[u8]) -> Result<Known> {
+        let schemas = SchemaRecord::decode(schemas)?.schemas;
+        Ok(Known(schemas.into_iter().map(|stored| (stored, OnceLock::new())).collect()))
+    }
+
     /// Reads a record that follows one of these schemas.
-    pub fn read(&self, schemas: &[u8], record: &[u8]) -> Result<T> {
-        let schemas = SchemaRecord::decode(schemas)?;
+    pub fn read(&self, known: &Known, record: &[u8]) -> Result<T> {
         let fields = RecordFields::parse(record)?;
         let number = fields.schema();
-        let stored = schemas.schemas.into_iter().nth(number as usize);
-        let stored = stored.ok_or_else(|| damaged(format!("there is no schema {number}")))?;
-        let schema = Schema::new(number, stored, &self.own, &self.own_stored);
+        let known = known.0.get(number as usize).ok_or_else(|| damaged(format!("there is no schema {number}")))?;
+        let schema = known.1.get_or_init(|| Schema::new(number, known.0.clone(), &self.shape, &self.stored));
         schema.check(&fields, &stored_name::<T>())?;
         T::decode(&mut FieldReader::new(T::FIELDS, Source::Record(fields, schema.plan())))
     }
@@ -48,7 +59,7 @@ impl<T: Persistent> Reader<T> {
         object.encode(&mut writer)?;
         let (encoded, _) = writer.finish();
         let record = encoded.record(0).ok_or_else(|| damaged("a new object is not encoded as a record".to_owned()))?;
-        Schema::new(0, self.own_stored.clone(), &self.own, &self.own_stored).check_new(record)?;
+        self.own.check_new(record)?;
         Ok(record.to_vec())
     }
 }
