@@ -109,18 +109,11 @@ pub mod now {
     }
 }
 
-/// The schemas of a store that both versions of the program have used: 0 of the first, 1 of the last.
+/// The schemas of a store that both versions of the program have used: 0 of the first, 1 of the last. No store is opened for them: with
+/// all engines in the program, libFuzzer would look at their marks after each input.
 pub fn schemas() -> Vec<u8> {
-    use metaparticle::inspect::Inspector;
-    let store = metaparticle::Store::open("memory:").expect("it opens");
-    let stored = store.transaction(|tx| {
-        tx.get_mut::<first::Sample>(("a", 1))?.count = 1;
-        metaparticle::Ok(())
-    });
-    stored.expect("it is stored");
-    let first = Inspector::new(&store).stored_type("sample").expect("it is read").expect("it is there").bytes().to_vec();
+    let (first, last) = (Reader::<first::Sample>::default().schemas(), Reader::<now::Sample>::default().schemas());
     // The list of schemas is the last thing in the record: one schema becomes two.
-    let last = Reader::<now::Sample>::default().schemas();
     let list = 1 + 1 + "(text, i32)".len();
     assert_eq!(first[..list], last[..list], "the same key");
     assert_eq!((first[list], last[list]), (1, 1), "a list of one");
