@@ -78,7 +78,8 @@ fn records() {
         record[1] = number;
         seed("record", name, &record);
     }
-    let fields = r#"{"count":3,"title":"a","state":{"Done":1},"point":{"x":1,"y":2},"ratio":"NaN","numbers":[1],"gone":0,"stamp":1}"#;
+    let fields =
+        r#"{"count":3,"title":"a","state":{"Done":1},"point":{"x":1,"y":2},"ratio":"NaN","numbers":[1],"gone":0,"stamp":1}"#;
     let schemas = hex::encode(stored(old).0);
     let object = format!(r#"{{"type":"sample","key":["a",1],"schema":0,"fields":{fields}}}"#);
     seed("export", "object", format!("{{\"type\":\"sample\",\"schema_record\":\"{schemas}\"}}\n{object}\n").as_bytes());
@@ -125,12 +126,17 @@ fn folder() {
 
 fn servers() {
     let version = b"0123456789abcdef";
-    let read = [&b"*5\r\n$3\r\nnew\r\n*0\r\n*0\r\n*1\r\n$20\r\n"[..], version, b"body\r\n*2\r\n$1\r\nk\r\n$16\r\n", version, b"\r\n"];
+    let read =
+        [&b"*5\r\n$3\r\nnew\r\n*0\r\n*0\r\n*1\r\n$20\r\n"[..], version, b"body\r\n*2\r\n$1\r\nk\r\n$16\r\n", version, b"\r\n"];
     seed("redis", "answer", &[&*parts(&[b""]), &read.concat()].concat());
     seed("redis", "refused", &[&*parts(&[b""]), b"*1\r\n$7\r\nrefused\r\n"].concat());
     seed("redis", "message", &[&*parts(&[b""]), b"\0\x03abc\0\x01d"].concat());
     seed("postgres", "message", b"61,6263");
-    seed("etcd", "answer", &parts(&[b"", b"\x0a\x02\x18\x05\x10\x01", b"3.5.4", b"\x0a\x02\x18\x05\x12\x0a\x0a\x05p/r/\x07\x18\x02\x2a\x01v"]));
+    seed(
+        "etcd",
+        "answer",
+        &parts(&[b"", b"\x0a\x02\x18\x05\x10\x01", b"3.5.4", b"\x0a\x02\x18\x05\x12\x0a\x0a\x05p/r/\x07\x18\x02\x2a\x01v"]),
+    );
     for (name, url) in [("mysql", "me:se@host/d?table=t&connections=3"), ("etcd", "a:b@one,two:3,[::1]:4/?prefix=p")] {
         seed("url", name, url.as_bytes());
     }

@@ -23,14 +23,17 @@ impl Question {
     pub fn asked(&self) -> Asked {
         let key = |byte: u8| RecordKey::new([byte]);
         let range = |start: u8, end: u8| KeyRange { start: key(start), end: key(end) };
-        let mut records: Vec<_> =
-            self.records.iter().map(|(byte, version)| (key(*byte), version.map(|version| Version::new(version.into())))).collect();
+        let mut records: Vec<_> = self
+            .records
+            .iter()
+            .map(|(byte, version)| (key(*byte), version.map(|version| Version::new(version.into()))))
+            .collect();
         records.sort_by(|one, next| one.0.cmp(&next.0));
         records.dedup_by(|one, next| one.0 == next.0);
-        let ranges = self.ranges.iter().map(|(start, end, keys)| SeenRange {
-            range: range(*start, *end),
-            keys: keys.iter().copied().map(key).collect(),
-        });
+        let ranges = self
+            .ranges
+            .iter()
+            .map(|(start, end, keys)| SeenRange { range: range(*start, *end), keys: keys.iter().copied().map(key).collect() });
         let compare = Seen { records, ranges: ranges.collect(), ..Seen::default() };
         let read = self.read.iter().copied().map(key).collect();
         let page = self.page.map(|(start, end, limit)| (range(start, end), limit.into()));

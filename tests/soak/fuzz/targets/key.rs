@@ -33,8 +33,7 @@ fn read_as<T: Persistent>(record_key: &[u8]) {
     assert!(same == key, "{key:?} is read as {same:?}");
 }
 
-const NAMES: [&str; 8] =
-    ["none", "text", "i8", "i128", "u64", "uuid", "(i64, text)", "((u8, uuid), (text, (u128, i16)), i128)"];
+const NAMES: [&str; 8] = ["none", "text", "i8", "i128", "u64", "uuid", "(i64, text)", "((u8, uuid), (text, (u128, i16)), i128)"];
 
 fuzz_target!(|record_key: &[u8]| {
     let mut record_key = record_key;

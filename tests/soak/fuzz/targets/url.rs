@@ -6,8 +6,7 @@ use metaparticle::fuzzing;
 use metaparticle_fuzz::bounded;
 
 const SECRET: &str = "Zq9Kx7Wv";
-const SCHEMES: [&str; 9] =
-    ["etcd", "etcds", "mysql", "mariadb", "postgres", "postgresql", "redis", "rediss", "other"];
+const SCHEMES: [&str; 9] = ["etcd", "etcds", "mysql", "mariadb", "postgres", "postgresql", "redis", "rediss", "other"];
 
 fuzz_target!(|input: (u8, [&str; 4])| {
     let (scheme, [user, before, after, rest]) = input;
