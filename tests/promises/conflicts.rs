@@ -1,9 +1,10 @@
 //! What happens after a conflict is decided by the transaction, not by the error that a body returns.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use metaparticle::{Result, Store, Tx, transactional};
@@ -21,6 +22,7 @@ on_every_engine! {
     after_commit_does_not_run_for_what_is_rolled_back
     an_effect_that_panics_does_not_keep_others_from_it
     arguments_are_fresh_in_every_attempt
+    what_an_attempt_has_returned_is_gone_when_the_next_one_runs
     one_hot_object_serves_everybody
 }
 
@@ -205,6 +207,22 @@ fn arguments_are_fresh_in_every_attempt(engine: &str) {
     assert_eq!(append("home", vec!["a".to_owned()], &store).expect("appends"), 2);
     let title = store.transaction(|tx| metaparticle::Ok(tx.get::<crate::Page>("home")?.title.clone()));
     assert_eq!(title.expect("reads"), "a end");
+}
+
+fn what_an_attempt_has_returned_is_gone_when_the_next_one_runs(engine: &str) {
+    let store = TestStore::new(engine);
+    let returned = RefCell::new(Weak::new());
+    let attempt = store.transaction(|tx| {
+        assert_eq!(returned.borrow().strong_count(), 0, "it is kept");
+        tx.get_mut::<Counter>("n")?.n += 1;
+        if tx.attempt() == 1 {
+            meanwhile(&store, "n");
+        }
+        let result = Arc::new(tx.attempt());
+        *returned.borrow_mut() = Arc::downgrade(&result);
+        metaparticle::Ok(result)
+    });
+    assert_eq!(*attempt.expect("commits"), 2);
 }
 
 fn one_hot_object_serves_everybody(engine: &str) {

@@ -279,6 +279,8 @@ fn what_a_nested_function_could_not_store_is_undone_with_it(engine: &str) {
     assert_eq!(store.run(|| store.transaction(fill_in_vain)).expect("only what failed is undone"), 1);
     let error = store.run(|| store.transaction(|_| fill_all("d"))).expect_err("it cannot be stored");
     assert_eq!(error.kind(), ErrorKind::Encoding);
+    // What has failed by itself tells why.
+    assert_eq!(store.run(|| fill("d", "n")).expect_err("it fails").kind(), ErrorKind::Engine);
 }
 
 /// Each goes back to what was before it, however deeply it was nested.
