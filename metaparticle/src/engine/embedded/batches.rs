@@ -113,7 +113,7 @@ mod tests {
 
     type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-    /// A library that fails at some batch, and writes when a range is read.
+    /// A library that takes little at once, fails at some batch, and writes when a range is read.
     #[derive(Clone, Default)]
     struct Failing {
         path: PathBuf,
@@ -126,6 +126,7 @@ mod tests {
         const LIMITS: Limits = Limits::NONE;
         const VALUE_BYTES: usize = 40;
         const BATCH_CHANGES: usize = 3;
+        const BATCH_BYTES: usize = 90;
 
         type Bytes = Vec<u8>;
         type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -159,6 +160,10 @@ mod tests {
 
         fn write(&self, batch: Self::Batch) -> Result<()> {
             assert!(!self.has_read.load(Ordering::Relaxed), "what reading has written is not synced");
+            let changes = batch.iter().filter(|(key, _)| key != STATE_KEY);
+            let sizes: Vec<usize> = changes.map(|(_, value)| value.as_ref().map_or(0, Vec::len)).collect();
+            assert!(sizes.len() <= Self::BATCH_CHANGES, "too many changes: {sizes:?}");
+            assert!(sizes.len() <= 1 || sizes.iter().sum::<usize>() <= Self::BATCH_BYTES, "too large: {sizes:?}");
             if let Some(batches) = &mut *self.batches.lock() {
                 *batches = batches.checked_sub(1).ok_or_else(|| Error::new(ErrorKind::Engine, "cut"))?;
             }
