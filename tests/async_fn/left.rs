@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::poll_fn;
 use metaparticle::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Request, Seen, Stamp};
-use metaparticle::{Clock, ErrorKind, ManualClock, Result, Store, TransactionOptions, Tx, conformance};
+use metaparticle::{Clock, ErrorKind, ManualClock, Result, Store, TransactionOptions, Tx, conformance, persistent};
 
 use crate::group::{Running, hold, poll, started, wait};
 use crate::later::Later;
@@ -114,6 +114,57 @@ fn an_error_of_the_end_of_an_attempt_is_not_given_out_before_what_it_tells_of() 
         metaparticle::Ok(())
     });
     assert_eq!(error.expect_err("it is too large").kind(), ErrorKind::Limit);
+}
+
+/// Cannot be stored when it is set.
+#[derive(serde::Deserialize, Default)]
+struct Refused(bool);
+
+impl serde::Serialize for Refused {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.0 {
+            true => Err(serde::ser::Error::custom("it is refused")),
+            false => serializer.serialize_newtype_struct("Refused", &self.0),
+        }
+    }
+}
+
+#[persistent(default)]
+struct Note {
+    n: u64,
+    refused: Refused,
+}
+
+#[test]
+fn what_cannot_be_stored_is_not_told_before_what_it_tells_of() {
+    let (store, other, calls) = Later::two_stores();
+    let add = |tx: &Tx| tx.get_mut::<Note>("n").map(|mut note| note.n += 1);
+    let fill = |tx: &Tx| {
+        let mut note = tx.get_mut::<Note>("n")?;
+        note.refused = Refused(note.n < 100);
+        Ok(note.n)
+    };
+    store.transaction(add).expect("adds");
+    hold(&store, &calls);
+    let of_store = store.clone();
+    let mut first: Running<()> = Box::pin(async move { of_store.transaction_async(add).await });
+    wait(&mut first);
+    let of_store = store.clone();
+    let mut future: Running<u64> = Box::pin(async move { of_store.transaction_async(fill).await });
+    wait(&mut future);
+    let of_store = store.clone();
+    let attempted = store.stats().attempts;
+    let thread = std::thread::spawn(move || of_store.transaction(fill));
+    while store.stats().attempts == attempted {
+        std::thread::yield_now();
+    }
+    let change = |tx: &Tx| tx.get_mut::<Note>("n").map(|mut note| note.n = 100);
+    calls.before_commit(move || other.transaction(change).expect("changes"));
+    calls.release_all();
+    for told in [pollster::block_on(future), thread.join().expect("no panic")] {
+        assert!(told.expect("it can be stored by now") >= 100);
+    }
+    pollster::block_on(first).expect("adds");
 }
 
 #[test]
