@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use crate::campaign::{Failure, Result};
 
@@ -59,12 +59,12 @@ impl Target {
         let said = String::from_utf8_lossy(&said);
         let number = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
         let inputs = number.and_then(|number| number.trim().parse().ok()).unwrap_or(0);
-        let found = (!ended.success()).then(|| self.explain(&said));
+        let found = (!ended.success()).then(|| self.explain(ended, &said));
         Ok(Ended { inputs, found })
     }
 
-    /// What was found, from what the program has said of it.
-    fn explain(&self, said: &str) -> Failure {
+    /// What was found, from how the program has ended, and what it has said of it.
+    fn explain(&self, ended: ExitStatus, said: &str) -> Failure {
         let figure = match () {
             () if said.contains("oversized:") || said.contains("libFuzzer: out-of-memory") => "oversized",
             () if said.contains("memory allocation of") => "oversized",
@@ -73,7 +73,11 @@ impl Target {
         };
         let is_told = |line: &&str| line.contains("panicked at") || line.contains("ERROR:") || line.contains("memory allocation");
         let mut lines = said.lines().skip_while(|line| !is_told(line)).take(2);
-        let what = [lines.next(), lines.next()].map(Option::unwrap_or_default).join(" ");
+        let what = match [lines.next(), lines.next()].map(Option::unwrap_or_default).join(" ") {
+            // Somebody else has ended it: the system, for want of memory.
+            nothing if nothing.trim().is_empty() => format!("it has ended with {ended}, and not said why"),
+            what => what,
+        };
         let input = said.lines().find_map(|line| line.split_once("Test unit written to ")).map_or("", |(_, path)| path);
         let (name, program) = (self.name, self.program.display());
         Failure::new(figure, format!("{name}: {what}\nthe same input again: {program} {input}"))
