@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::poll_fn;
@@ -80,6 +81,20 @@ fn what_a_group_has_lost_to_is_not_taken_for_current_by_who_comes_later() {
     assert_eq!(pollster::block_on(late).expect("fills"), 70, "what it saw was old before it began");
 }
 
+/// Attempts `body` in a future and in a thread, both of which have to wait then.
+fn in_both(store: &Store, body: fn(&Tx) -> Result<u64>) -> (Running<u64>, JoinHandle<Result<u64>>) {
+    let of_store = store.clone();
+    let mut future: Running<u64> = Box::pin(async move { of_store.transaction_async(body).await });
+    wait(&mut future);
+    let of_store = store.clone();
+    let attempted = store.stats().attempts;
+    let thread = std::thread::spawn(move || of_store.transaction(body));
+    while store.stats().attempts == attempted {
+        std::thread::yield_now();
+    }
+    (future, thread)
+}
+
 #[test]
 fn an_error_of_the_end_of_an_attempt_is_not_given_out_before_what_it_tells_of() {
     let (store, other, calls) = Later::two_stores();
@@ -92,15 +107,7 @@ fn an_error_of_the_end_of_an_attempt_is_not_given_out_before_what_it_tells_of() 
         }
         Ok(counter.n)
     };
-    let of_store = store.clone();
-    let mut future: Running<u64> = Box::pin(async move { of_store.transaction_async(large).await });
-    wait(&mut future);
-    let of_store = store.clone();
-    let attempted = store.stats().attempts;
-    let thread = std::thread::spawn(move || of_store.transaction(large));
-    while store.stats().attempts == attempted {
-        std::thread::yield_now();
-    }
+    let (future, thread) = in_both(&store, large);
     let change = |tx: &Tx| tx.get_mut::<Counter>("n").map(|mut counter| counter.n = 100);
     calls.before_commit(move || other.transaction(change).expect("changes"));
     calls.release_all();
@@ -149,15 +156,7 @@ fn what_cannot_be_stored_is_not_told_before_what_it_tells_of() {
     let of_store = store.clone();
     let mut first: Running<()> = Box::pin(async move { of_store.transaction_async(add).await });
     wait(&mut first);
-    let of_store = store.clone();
-    let mut future: Running<u64> = Box::pin(async move { of_store.transaction_async(fill).await });
-    wait(&mut future);
-    let of_store = store.clone();
-    let attempted = store.stats().attempts;
-    let thread = std::thread::spawn(move || of_store.transaction(fill));
-    while store.stats().attempts == attempted {
-        std::thread::yield_now();
-    }
+    let (future, thread) = in_both(&store, fill);
     let change = |tx: &Tx| tx.get_mut::<Note>("n").map(|mut note| note.n = 100);
     calls.before_commit(move || other.transaction(change).expect("changes"));
     calls.release_all();

@@ -4,12 +4,20 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use metaparticle::Persistent;
 use metaparticle::fuzzing::{self, Reader};
 use metaparticle::inspect::{StoredType, encode_value};
 use metaparticle_fuzz::sample::{first, now};
 use metaparticle_fuzz::{bounded, part};
 
 static READERS: LazyLock<(Reader<first::Sample>, Reader<now::Sample>)> = LazyLock::new(Default::default);
+
+fn read_as<T: Persistent>(reader: &Reader<T>, schemas: &[u8], record: &[u8]) {
+    bounded(schemas, || {
+        let Ok(known) = reader.known(schemas) else { return };
+        let _ = reader.read(&known, record);
+    });
+}
 
 fuzz_target!(|schemas: &[u8]| {
     let mut schemas = schemas;
@@ -30,12 +38,6 @@ fuzz_target!(|schemas: &[u8]| {
             assert_eq!(encode_value(&field.field.shape, &again).expect("a value of its shape"), bytes);
         }
     });
-    bounded(schemas, || {
-        let Ok(known) = first.known(schemas) else { return };
-        let _ = first.read(&known, record);
-    });
-    bounded(schemas, || {
-        let Ok(known) = now.known(schemas) else { return };
-        let _ = now.read(&known, record);
-    });
+    read_as(first, schemas, record);
+    read_as(now, schemas, record);
 });
