@@ -188,9 +188,10 @@ pub(super) async fn settle<S: Server>(
     is_wanted: impl Fn() -> bool,
 ) -> Result<((Version, Stamp), Found)> {
     let mut pauses = Pauses::new(deadline);
+    let mut last = None;
     loop {
         ask.open.store(false, Ordering::Relaxed);
-        let last = match one_try(server, &ask, deadline, &is_wanted).await {
+        let failed = match one_try(server, &ask, deadline, &is_wanted).await {
             Ok(Told::Found(found)) => return Ok(((ask.version(), Stamp(0)), found)),
             #[cfg(feature = "etcd")]
             Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
@@ -220,9 +221,11 @@ pub(super) async fn settle<S: Server>(
                 }
             }
         };
+        let why = reason(last.take(), failed, deadline);
         if !pauses.pause().await {
-            return Err(if ask.settle { indeterminate(last) } else { unanswered(last) });
+            return Err(if ask.settle { indeterminate(why) } else { unanswered(why) });
         }
+        last = Some(why);
     }
 }
 
@@ -242,16 +245,24 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut pauses = Pauses::new(deadline);
+    let mut last = None;
     loop {
-        let last = match within_a_try(connect(), deadline).await {
+        let failed = match within_a_try(connect(), deadline).await {
             Ok(there) => return Ok(there),
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::Again(error)) => error,
         };
+        let why = reason(last.take(), failed, deadline);
         if !pauses.pause().await {
-            return Err(unanswered(last));
+            return Err(unanswered(why));
         }
+        last = Some(why);
     }
+}
+
+/// Why there is no answer. A try that the deadline has cut short does not know; the one before it did.
+fn reason(earlier: Option<Error>, failed: Error, deadline: Instant) -> Error {
+    earlier.filter(|_| Instant::now() >= deadline).unwrap_or(failed)
 }
 
 async fn within_a_try<T>(future: impl Future<Output = Result<T, Failure>>, deadline: Instant) -> Result<T, Failure> {
@@ -297,6 +308,7 @@ impl Pauses {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::Mutex;
 
     use tokio::runtime::Builder;
@@ -348,5 +360,20 @@ mod tests {
         assert_eq!(version, Version::new(1));
         // One that leaves open what became of its own try.
         assert!(settled(vec![refused()]).expect_err("it is not known").is_indeterminate());
+    }
+
+    #[test]
+    fn a_try_that_the_deadline_has_cut_short_does_not_hide_why_those_before_it_failed() {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let is_first = Cell::new(true);
+        let connect = || async {
+            if !is_first.replace(false) {
+                std::future::pending::<()>().await;
+            }
+            Err::<(), _>(Failure::Again(error()))
+        };
+        let until = async { until_there(connect, Instant::now() + Duration::from_millis(50)).await };
+        let told = runtime.block_on(until).expect_err("nobody is there");
+        assert!(format!("{told:?}").contains("refused"), "{told:?}");
     }
 }
