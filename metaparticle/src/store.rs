@@ -41,6 +41,8 @@ use crate::transaction::{Groups, Habits, HotKeys, Log, TransactionOptions, Tx, r
 /// | `mysql://user:password@host/database`, `mariadb://…` | records in MariaDB or MySQL, for several processes (feature `mysql`) |
 /// | `etcd://user:password@host,host2`, `etcds://…` | records in an etcd cluster, for several processes (feature `etcd`) |
 /// | `redis://user:password@host`, `rediss://…` | records in Redis or Valkey, for several processes (feature `redis`) |
+///
+/// A path may hold a colon if what is before it is not a word: `./a:b`, or `sled:a:b`.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,

@@ -106,8 +106,26 @@ fn what_was_guessed_and_cannot_be_read_fails_only_who_asks_for_it() {
     calls.reset();
     pollster::block_on(read(&store, "third")).expect("it did not ask for the damaged one");
     assert_eq!(calls.reads(), 3, "with the guess, without it, and the other one");
-    assert!(pollster::block_on(read(&store, "second")).expect_err("it is damaged").is_corrupt());
     calls.reset();
     pollster::block_on(read(&store, "third")).expect("reads");
     assert_eq!(calls.reads(), 1, "it is in the habit of that now");
+    let error = pollster::block_on(read(&store, "second")).expect_err("it is damaged");
+    assert!(error.is_corrupt() && error.to_string().contains("Counter \"second\""), "{error}");
+}
+
+#[test]
+fn a_body_is_told_what_cannot_be_read_and_may_go_on_without_it() {
+    let (store, calls) = Later::store();
+    calls.damage("damaged");
+    let copied = store.transaction_async_with(once(), |tx| {
+        for key in ["damaged", "whole", "damaged"] {
+            match tx.get_mut::<Counter>(key) {
+                Ok(mut counter) => counter.n += 1,
+                Err(error) => assert!(error.is_corrupt() && error.to_string().contains("Counter \"damaged\""), "{error}"),
+            }
+        }
+        Ok::<(), metaparticle::Error>(())
+    });
+    pollster::block_on(copied).expect("it goes on");
+    assert_eq!(pollster::block_on(read(&store, "whole")).expect("it is whole"), 1);
 }

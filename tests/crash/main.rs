@@ -129,6 +129,8 @@ fn urls_that_cannot_be_used_are_refused() {
         ("postgres://me:secret@host:port/", "cannot be used"),
         ("mysql://me:secret@host/", "cannot be used"),
         ("ftp://secret@host/", "not an engine"),
+        ("fjal:my.db", "not an engine"),
+        ("mongodb:secret@host", "not an engine"),
     ] {
         let error = Store::open(url).expect_err("it cannot be used");
         assert_eq!(error.kind(), ErrorKind::Setup);

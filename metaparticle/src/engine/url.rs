@@ -20,11 +20,16 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
         Some(("etcd" | "etcds", rest)) if rest.starts_with("//") => open_etcd(url, settings),
         // What follows may hold a password, so it is no path.
         Some((scheme, _)) if is_of_server(scheme) => Err(unusable(scheme, &format!("write `{scheme}://` and what follows"))),
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            Err(unusable(url, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
+        // A word that is none of these may be one of them misspelt. A letter alone is a drive of Windows.
+        Some((scheme, rest)) if rest.starts_with("//") || is_word(scheme) => {
+            Err(unusable(scheme, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
         }
         _ => open_sled(url, url, settings),
     }
+}
+
+fn is_word(scheme: &str) -> bool {
+    scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_of_server(scheme: &str) -> bool {

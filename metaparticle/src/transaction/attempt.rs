@@ -596,10 +596,8 @@ impl State {
     }
 
     pub(super) fn interrupt(&mut self, object: String) {
-        let nesting = self.nesting;
-        if self.interrupted.as_ref().is_none_or(|interrupted| interrupted.0 > nesting) {
-            self.interrupted = Some(Box::new((nesting, object)));
-        }
+        // The first one stays: no later one is further out, as a nested function that ends takes it along.
+        self.interrupted.get_or_insert_with(|| Box::new((self.nesting, object)));
     }
 
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {

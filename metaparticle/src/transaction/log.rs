@@ -43,6 +43,8 @@ struct Content {
     pages: Vec<(Call, Page)>,
     /// Used once each: what they were is kept elsewhere.
     alone: Vec<(Call, Reply)>,
+    /// What cannot be read. The body is told, as one that waits would be: it knows which objects it has asked for.
+    unreadable: Vec<(Call, Error)>,
     /// All records and pages, as the engine is asked to compare them.
     seen: Seen,
     durable_at: Stamp,
@@ -74,6 +76,11 @@ impl Log {
     pub(super) fn suspend(&self, call: Call) -> Error {
         self.content.borrow_mut().pending.get_or_insert(call);
         suspended()
+    }
+
+    /// Takes note that the engine cannot read what a call has asked for.
+    pub(super) fn cannot_read(&mut self, call: Call, error: Error) {
+        self.content.get_mut().unreadable.push((call, error));
     }
 
     /// Takes note that these were read before the body has asked for them.
@@ -174,6 +181,9 @@ impl Log {
 
     /// Asks; whether the engine has answered at once.
     fn ask_now(&self, engine: &dyn Engine, call: &Call) -> Result<bool> {
+        if let Some((_, error)) = self.content.borrow().unreadable.iter().find(|(known, _)| known.is(call)) {
+            return Err(error.clone());
+        }
         // A group may give its record another version when it is committed, so it is waited for first.
         if self.content.borrow().gate.is_some() && !matches!(call, Call::Alone { .. }) {
             return Ok(false);

@@ -129,8 +129,10 @@ impl AsyncAttempt<'_> {
                     }
                 }
             }
-            if let Err(error) = self.perform(&mut log, call).await {
-                return Next::Fail(error);
+            match self.perform(&mut log, call.clone()).await {
+                Err(error) if error.is_corrupt() => log.cannot_read(call, error),
+                Err(error) => return Next::Fail(error),
+                Ok(()) => {}
             }
         };
         *known = ended.log.keys();
