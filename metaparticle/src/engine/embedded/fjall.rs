@@ -3,10 +3,12 @@
 //! A batch with `PersistMode::SyncData` is appended to fjall's journal, which is then synced with `fdatasync`, before it can
 //! be read. Journals and tables that are made later are synced, with their names, before anything depends on them. What fjall
 //! leaves out, and is done here: the names of its own folder and of those in `keyspaces/` are synced at opening. And it goes on
-//! without files that it has lost, and removes others that belong to them, so these are looked for before it opens.
+//! without files that it has lost, and removes others that belong to them, so these are looked for before it opens. A batch in
+//! the middle of which a power cut has left a hole makes it refuse its journal; such a one at the end is put aside.
 
 #[cfg(test)]
 pub(super) mod tests;
+mod torn;
 
 use std::fs;
 use std::io;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use ::fjall::config::CompressionPolicy;
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 
+use self::torn::put_torn_batch_aside;
 use super::folder::{Folder, Stage};
 use super::folder_map::FolderMap;
 use super::guard::{LastHandle, LibraryError, guarded};
@@ -62,7 +65,8 @@ pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<FolderMap<Fjall>> {
             |error| if folder.files().exists() { folder.put_unfinished_aside().and_then(|()| open()) } else { Err(error) },
         )
     } else {
-        check_files(path, &folder.files()).and_then(|()| open())
+        check_files(path, &folder.files())?;
+        open().or_else(|error| if error.is_corrupt() && put_torn_batch_aside(&folder)? { open() } else { Err(error) })
     };
     FolderMap::new(folder, fjall?)
 }
