@@ -33,6 +33,43 @@ fn what_was_read_on_a_guess_and_not_asked_for_is_no_conflict() {
 }
 
 #[test]
+fn what_was_read_with_a_guess_that_has_changed_is_still_compared() {
+    let (store, other, calls) = Later::two_stores();
+    pollster::block_on(read(&store, "second")).expect("reads");
+    let of_calls = calls.clone();
+    calls.before_read("third", move || {
+        add(&other, "second");
+        of_calls.before_read("fourth", move || ["first", "fourth"].into_iter().for_each(|key| add(&other, key)));
+    });
+    let sum = store.transaction_async_with(once().attempts(2), |tx| {
+        let first = tx.get::<Counter>("first")?.n;
+        tx.get::<Counter>("third")?;
+        assert!(tx.get::<Counter>("fourth")?.n <= first, "a mixture");
+        metaparticle::Ok(first)
+    });
+    assert_eq!(pollster::block_on(sum).expect("the second attempt sees both"), 1);
+}
+
+#[test]
+fn what_was_read_on_a_guess_and_asked_for_is_compared() {
+    let (store, other, calls) = Later::two_stores();
+    calls.read_at_once();
+    // The first attempt loses, so that the second one reads at once what that has asked for.
+    let of_other = other.clone();
+    calls.before_commit(move || add(&of_other, "first"));
+    calls.before_read("third", move || ["second", "third"].into_iter().for_each(|key| add(&other, key)));
+    let both = store.transaction_async_with(once().attempts(3), |tx| {
+        tx.get_mut::<Counter>("first")?.n += 1;
+        let second = tx.get::<Counter>("second")?.n;
+        if tx.attempt() > 1 {
+            assert!(tx.get::<Counter>("third")?.n <= second, "a mixture");
+        }
+        metaparticle::Ok(second)
+    });
+    assert_eq!(pollster::block_on(both).expect("the third attempt sees both"), 1);
+}
+
+#[test]
 fn what_was_read_on_a_guess_and_not_asked_for_does_not_hide_a_range() {
     let (store, other, calls) = Later::two_stores();
     add(&other, "first");

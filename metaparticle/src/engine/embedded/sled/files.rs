@@ -70,6 +70,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_snapshot_is_whole_with_its_length_and_its_checksum() {
+        let snapshot =
+            |content: &[u8], length: u64, checksum: u32| [content, &length.to_le_bytes(), &checksum.to_le_bytes()].concat();
+        let checksum = crc32fast::hash(b"content");
+        assert!(is_whole(&snapshot(b"content", 7, checksum)));
+        assert!(!is_whole(&snapshot(b"content", 8, checksum)));
+        assert!(!is_whole(&snapshot(b"content", 7, checksum + 1)));
+        assert!(!is_whole(&snapshot(b"content", 7, checksum)[..18]));
+    }
+
+    #[test]
     fn a_copy_of_the_file_that_was_waited_for_does_not_have_its_lock() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("db");
