@@ -166,3 +166,17 @@ fn a_body_is_told_what_cannot_be_read_and_may_go_on_without_it() {
     pollster::block_on(copied).expect("it goes on");
     assert_eq!(pollster::block_on(read(&store, "whole")).expect("it is whole"), 1);
 }
+
+#[test]
+fn a_conflict_after_what_could_not_be_read_names_its_object() {
+    let (store, other, calls) = Later::two_stores();
+    calls.damage("damaged");
+    calls.before_read("last", move || add(&other, "whole"));
+    let read = store.transaction_async_with(once(), |tx| {
+        let damaged = tx.get::<Counter>("damaged").map(|counter| counter.n);
+        assert!(damaged.is_err(), "it cannot be read");
+        ["whole", "last"].into_iter().map(|key| Ok(tx.get::<Counter>(key)?.n)).sum::<Result<u64>>()
+    });
+    let error = pollster::block_on(read).expect_err("it has changed");
+    assert!(error.is_conflict() && error.to_string().contains("Counter \"whole\""), "{error}");
+}

@@ -416,7 +416,7 @@ fn sync_functions_work_on_an_engine_that_answers_later_also_on_a_runtimes_thread
 #[test]
 fn an_engine_that_does_not_answer_is_an_error_by_the_deadline() {
     let (store, calls) = Later::held_store();
-    let options = || metaparticle::TransactionOptions::new().timeout(Duration::from_millis(50));
+    let options = || metaparticle::TransactionOptions::new().timeout(Duration::from_millis(500));
     let read = store.transaction_async_with(options(), |tx| tx.get::<Counter>("n").map(|counter| counter.n));
     assert_eq!(pollster::block_on(read).expect_err("no answer").kind(), ErrorKind::Timeout);
     calls.release_all();

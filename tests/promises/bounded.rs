@@ -25,7 +25,7 @@ on_every_engine! {
 
 fn meanwhile(store: &Store) {
     // It waits for its turn behind the transaction that waits for it here, so it had better be impatient.
-    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_millis(200));
+    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_secs(1));
     let add = || {
         store.transaction_with(options, |tx| {
             tx.get_mut::<Counter>("n")?.n += 1;

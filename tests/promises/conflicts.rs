@@ -29,7 +29,7 @@ on_every_engine! {
 /// Changes `key` from another thread, so that it is not part of the transaction that runs here.
 fn meanwhile(store: &Store, key: &str) {
     // It waits for its turn behind the transaction that waits for it here, so it had better be impatient.
-    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_millis(200));
+    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_secs(1));
     let add = || {
         store.transaction_with(options, |tx| {
             tx.get_mut::<Counter>(key)?.n += 1;

@@ -197,7 +197,7 @@ fn a_function_waits_as_it_says_and_not_as_its_store_does() {
 #[test]
 fn a_disk_that_never_confirms_is_an_error_that_says_what_is_not_known() {
     let (store, disk, _waits) = slow_store();
-    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_millis(50));
+    let options = metaparticle::TransactionOptions::new().timeout(Duration::from_millis(500));
     let error = store.transaction_with(options, |tx| {
         tx.get_mut::<crate::Counter>("n")?.n += 1;
         metaparticle::Ok(())
@@ -215,7 +215,7 @@ fn a_record_whose_disk_never_confirms_is_an_error_that_says_what_is_not_known() 
     let (asked, _waits) = channel();
     let disk = Arc::new(Disk { released: AtomicBool::new(false), waiting: Mutex::default(), asked: Mutex::new(asked) });
     let engine = SlowDisk { memory: conformance::memory_engine(), disk };
-    let store = Store::builder("slow:").timeout(Duration::from_millis(50)).open_engine(engine);
+    let store = Store::builder("slow:").timeout(Duration::from_millis(500)).open_engine(engine);
     let inspector = Inspector::new(&store);
     let error = inspector.update(&RecordKey::new(*b"a"), |_| Ok(Change::Write(vec![1])));
     assert_eq!(error.expect_err("the disk does not answer").kind(), ErrorKind::Indeterminate);

@@ -73,7 +73,7 @@ fn a_commit_that_the_disk_did_not_take_is_indeterminate() {
 fn a_disk_that_is_late_is_told_apart_for_who_has_written_and_who_has_only_read() {
     let (store, gone) = store_on(true);
     gone.store(true, Ordering::Relaxed);
-    let options = || TransactionOptions::new().timeout(Duration::from_millis(200));
+    let options = || TransactionOptions::new().timeout(Duration::from_millis(500));
     let written = store.transaction_with(options(), |tx| {
         tx.get_mut::<Counter>("n")?.n += 1;
         metaparticle::Ok(())

@@ -22,7 +22,8 @@ pub(crate) fn open(url: &str, settings: &Settings) -> Result<Box<dyn Engine>> {
         Some((scheme, _)) if is_of_server(scheme) => Err(unusable(scheme, &format!("write `{scheme}://` and what follows"))),
         // A word that is none of these may be one of them misspelt. A letter alone is a drive of Windows.
         Some((scheme, rest)) if rest.starts_with("//") || is_word(scheme) => {
-            Err(unusable(scheme, &format!("`{scheme}:` is not an engine; write a path, `sled:path` or `memory:`")))
+            let write = "write a path (with `./` before it, if it has a colon), `sled:path` or `memory:`";
+            Err(unusable(scheme, &format!("`{scheme}:` is not an engine; {write}")))
         }
         _ => open_sled(url, url, settings),
     }

@@ -96,8 +96,10 @@ impl Log {
         keys.filter(|key| !content.guessed.contains(*key)).cloned().collect()
     }
 
+    /// Whether nothing was answered yet.
     pub(super) fn is_empty(&self) -> bool {
-        self.content.borrow().seen.records.is_empty() && self.content.borrow().pages.is_empty()
+        let content = self.content.borrow();
+        content.seen.records.is_empty() && content.pages.is_empty() && content.unreadable.is_empty()
     }
 
     /// The records of `keys`, if they are known or the engine answers at once.
@@ -158,6 +160,7 @@ impl Log {
 
     /// Asks for something that is not known, unless it is known that the attempt cannot go on; an error, if the future has to wait.
     fn ask(&self, engine: &dyn Engine, call: Call) -> Result<()> {
+        self.check_readable(&call)?;
         if self.content.borrow().differs.is_some() || self.ask_now(engine, &call)? { Ok(()) } else { Err(self.suspend(call)) }
     }
 
@@ -173,17 +176,20 @@ impl Log {
         if let Some(reply) = take() {
             return Ok(reply);
         }
+        self.check_readable(&call)?;
         if !self.ask_now(engine, &call)? {
             return Err(self.suspend(call));
         }
         take().ok_or_else(|| self.suspend(call.clone()))
     }
 
+    fn check_readable(&self, call: &Call) -> Result<()> {
+        let content = self.content.borrow();
+        content.unreadable.iter().find(|(known, _)| known.is(call)).map_or(Ok(()), |(_, error)| Err(error.clone()))
+    }
+
     /// Asks; whether the engine has answered at once.
     fn ask_now(&self, engine: &dyn Engine, call: &Call) -> Result<bool> {
-        if let Some((_, error)) = self.content.borrow().unreadable.iter().find(|(known, _)| known.is(call)) {
-            return Err(error.clone());
-        }
         // A group may give its record another version when it is committed, so it is waited for first.
         if self.content.borrow().gate.is_some() && !matches!(call, Call::Alone { .. }) {
             return Ok(false);

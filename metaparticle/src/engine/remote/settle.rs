@@ -191,7 +191,7 @@ pub(super) async fn settle<S: Server>(
     let mut last = None;
     loop {
         ask.open.store(false, Ordering::Relaxed);
-        let failed = match one_try(server, &ask, deadline, &is_wanted).await {
+        let failed = match one_try(server, &ask, deadline, last.take(), &is_wanted).await {
             Ok(Told::Found(found)) => return Ok(((ask.version(), Stamp(0)), found)),
             #[cfg(feature = "etcd")]
             Ok(Told::At(stamp, found)) => return Ok(((Version::new(stamp.0.into()), stamp), found)),
@@ -199,7 +199,7 @@ pub(super) async fn settle<S: Server>(
                 // It is settled that it was not committed. So this is the beginning of another commit.
                 ask.id = CommitId(random::id());
                 ask.settle = false;
-                Error::new(ErrorKind::Timeout, "the commit was refused")
+                None
             }
             Err(failure) => {
                 let was_open = ask.settle;
@@ -211,32 +211,38 @@ pub(super) async fn settle<S: Server>(
                     Failure::Again(error) if ask.settle && planted(Bug::UnknownIsFailed) => return Err(unanswered(error)),
                     Failure::Again(error) if planted(Bug::RetryUnknown) => {
                         (ask.id, ask.settle) = (CommitId(random::id()), false);
-                        error
+                        Some(error)
                     }
-                    Failure::Again(error) => error,
+                    Failure::Again(error) => Some(error),
                     // Of this try. What became of an earlier one may be found out once this has passed.
-                    Failure::Final(error) if was_open => error,
+                    Failure::Final(error) if was_open => Some(error),
                     Failure::Final(error) if ask.settle => return Err(indeterminate(error)),
                     Failure::Final(error) => return Err(error),
                 }
             }
         };
-        let why = reason(last.take(), failed, deadline);
         if !pauses.pause().await {
+            let why = failed.unwrap_or_else(|| Error::new(ErrorKind::Timeout, "the commit was refused"));
             return Err(if ask.settle { indeterminate(why) } else { unanswered(why) });
         }
-        last = Some(why);
+        last = failed;
     }
 }
 
-async fn one_try<S: Server>(server: &S, ask: &Ask, deadline: Instant, is_wanted: &impl Fn() -> bool) -> Result<Told, Failure> {
+async fn one_try<S: Server>(
+    server: &S,
+    ask: &Ask,
+    deadline: Instant,
+    earlier: Option<Error>,
+    is_wanted: &impl Fn() -> bool,
+) -> Result<Told, Failure> {
     // Nothing is sent meanwhile. If this took time from the try, those who waited for long could not finish, and all would begin again.
     let turn = tokio::time::timeout_at(deadline, server.turn()).await;
     let _turn = turn.map_err(|elapsed| again("all connections are in use", elapsed))?;
     if !ask.settle && !is_wanted() {
         return Err(Failure::Final(Error::new(ErrorKind::Timeout, "nobody waits for it any more; nothing was written")));
     }
-    within_a_try(server.ask(ask), deadline).await
+    within_a_try(server.ask(ask), deadline, earlier).await
 }
 
 /// Connects until it succeeds, or `deadline` has passed.
@@ -247,27 +253,30 @@ where
     let mut pauses = Pauses::new(deadline);
     let mut last = None;
     loop {
-        let failed = match within_a_try(connect(), deadline).await {
+        let failed = match within_a_try(connect(), deadline, last.take()).await {
             Ok(there) => return Ok(there),
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::Again(error)) => error,
         };
-        let why = reason(last.take(), failed, deadline);
         if !pauses.pause().await {
-            return Err(unanswered(why));
+            return Err(unanswered(failed));
         }
-        last = Some(why);
+        last = Some(failed);
     }
 }
 
-/// Why there is no answer. A try that the deadline has cut short does not know; the one before it did.
-fn reason(earlier: Option<Error>, failed: Error, deadline: Instant) -> Error {
-    earlier.filter(|_| Instant::now() >= deadline).unwrap_or(failed)
-}
-
-async fn within_a_try<T>(future: impl Future<Output = Result<T, Failure>>, deadline: Instant) -> Result<T, Failure> {
+/// `earlier`: why the try before has failed. One that the deadline cuts short knows no more than that.
+async fn within_a_try<T>(
+    future: impl Future<Output = Result<T, Failure>>,
+    deadline: Instant,
+    earlier: Option<Error>,
+) -> Result<T, Failure> {
     let end = deadline.min(Instant::now() + TRY);
-    tokio::time::timeout_at(end, future).await.unwrap_or_else(|elapsed| Err(again("the server does not answer", elapsed)))
+    let silent = |elapsed| {
+        let earlier = earlier.filter(|_| end == deadline).map(Failure::Again);
+        Err(earlier.unwrap_or_else(|| again("the server does not answer", elapsed)))
+    };
+    tokio::time::timeout_at(end, future).await.unwrap_or_else(silent)
 }
 
 fn unanswered(last: Error) -> Error {
@@ -316,7 +325,7 @@ mod tests {
     use super::*;
     use crate::engine::{Request, Write};
 
-    /// Answers with these, in reverse order; the first request is taken for one that may have committed.
+    /// Answers with these, in reverse order, and then no more; the first request is taken for one that may have committed.
     struct Answers(Mutex<Vec<Result<Told, Failure>>>);
 
     impl Server for Answers {
@@ -324,7 +333,11 @@ mod tests {
             if !ask.settle {
                 ask.about_to_commit();
             }
-            self.0.lock().expect("nobody panics").pop().expect("there is no other try")
+            let answer = self.0.lock().expect("nobody panics").pop();
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
         }
 
         fn limits(&self) -> Limits {
@@ -336,7 +349,11 @@ mod tests {
         Error::new(ErrorKind::Engine, "refused")
     }
 
-    fn settled(mut answers: Vec<Result<Told, Failure>>) -> Result<((Version, Stamp), Found)> {
+    fn settled(answers: Vec<Result<Told, Failure>>) -> Result<((Version, Stamp), Found)> {
+        settled_within(TRY, answers)
+    }
+
+    fn settled_within(time: Duration, mut answers: Vec<Result<Told, Failure>>) -> Result<((Version, Stamp), Found)> {
         answers.reverse();
         let write = [Write { key: RecordKey::new(&b"key"[..]), bytes: None }];
         let request = Request {
@@ -348,7 +365,7 @@ mod tests {
         };
         let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
         let server = Answers(Mutex::new(answers));
-        runtime.block_on(settle(&server, Ask::of(&request), Instant::now() + TRY, || true))
+        runtime.block_on(settle(&server, Ask::of(&request), Instant::now() + time, || true))
     }
 
     #[test]
@@ -375,5 +392,11 @@ mod tests {
         let until = async { until_there(connect, Instant::now() + Duration::from_millis(50)).await };
         let told = runtime.block_on(until).expect_err("nobody is there");
         assert!(format!("{told:?}").contains("refused"), "{told:?}");
+        // Nor of a commit; but what became of one that was refused says nothing of the next.
+        let short = Duration::from_millis(500);
+        let told = settled_within(short, vec![Err(Failure::Again(error()))]).expect_err("nobody answers");
+        assert!(told.is_indeterminate() && format!("{told:?}").contains("refused"), "{told:?}");
+        let told = settled_within(short, vec![Ok(Told::Refused)]).expect_err("nobody answers");
+        assert!(!format!("{told:?}").contains("refused"), "{told:?}");
     }
 }

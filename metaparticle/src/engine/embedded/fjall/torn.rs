@@ -6,32 +6,38 @@
 //!
 //! A batch of fjall 3 is a start (`1`, how many items `u32`, a sequence number `u64`), items (`2`, kind `u8`, compression `u8`, keyspace
 //! `u64`, length of the key `u16`, of the value `u32`, of the value as it is stored `u32`, key, value) and clears (`4`, keyspace `u64`),
-//! and an end (`3`, XXH3 of the items and clears `u64`, `FJL\x03`). Numbers are little-endian.
+//! and an end (`3`, XXH3 of the items and clears `u64`, `FJL\x03`). Numbers are little-endian. Behind the last one there are zeros.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
-use std::ops::Range;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::files::io_error;
+use super::super::files::{io_error, parent, sync_path};
 use super::super::folder::Folder;
 use crate::error::Result;
 
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
 const MAGIC: [u8; 4] = *b"FJL\x03";
 
 /// Puts the last batch aside if fjall would refuse the journal for it; whether it was put aside.
 pub(super) fn put_torn_batch_aside(folder: &Folder) -> Result<bool> {
     let Some(journal) = last_journal(&folder.files()) else { return Ok(false) };
-    let failed = |what: &'static str| move |error| io_error(&folder.files(), what, error);
-    let mut file = OpenOptions::new().read(true).write(true).open(&journal).map_err(failed("its journal cannot be opened"))?;
-    let Some(torn) = find_torn(BufReader::new(&file)).map_err(failed("its journal cannot be read"))? else { return Ok(false) };
-    let aside = folder.aside().join(format!("torn-{:016x}", fastrand::u64(..)));
-    let put_aside = fs::create_dir_all(folder.aside()).and_then(|()| copy(&mut file, &torn, &aside));
-    put_aside.map_err(failed("a torn end of its journal cannot be put aside"))?;
-    let cut = file.set_len(torn.start).and_then(|()| file.sync_all());
-    cut.map_err(failed("a torn end of its journal cannot be cut off"))?;
+    let failed = |what: &'static str| move |error| io_error(parent(&folder.files()), what, error);
+    let open = OpenOptions::new().read(true).write(true).open(&journal);
+    let mut file = open.map_err(failed("fjall's journal cannot be opened"))?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(failed("fjall's journal cannot be read"))?;
+    let Some(torn) = find_torn(&content) else { return Ok(false) };
+    let end = content.iter().rposition(|byte| *byte != 0).map_or(torn, |last| last + 1);
+    let kept = keep(&folder.aside(), &content[torn..end]);
+    kept.map_err(failed("the torn end of fjall's journal cannot be put aside"))?;
+    let cut = file.set_len(torn as u64).and_then(|()| file.sync_all());
+    cut.map_err(failed("the torn end of fjall's journal cannot be cut off"))?;
     Ok(true)
 }
 
@@ -42,112 +48,77 @@ fn last_journal(files: &Path) -> Option<PathBuf> {
     Some(files.join(format!("{last}.jnl")))
 }
 
-fn copy(file: &mut File, part: &Range<u64>, to: &Path) -> io::Result<()> {
-    file.seek(SeekFrom::Start(part.start))?;
-    let mut copy = File::create_new(to)?;
-    io::copy(&mut file.take(part.end - part.start), &mut copy)?;
-    copy.sync_all()
+fn keep(aside: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(aside)?;
+    let mut file = File::create_new(aside.join(format!("torn-{:016x}", fastrand::u64(..))))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    sync_path(aside)?;
+    sync_path(parent(aside))
 }
 
-/// Where the last batch is, if fjall would refuse the journal for it.
-fn find_torn(journal: impl Read) -> io::Result<Option<Range<u64>>> {
-    let mut batches = Batches { journal, at: 0 };
+/// Where the last batch begins, if fjall would refuse the journal for it. One that another follows was synced, and the journal is
+/// damaged indeed.
+fn find_torn(journal: &[u8]) -> Option<usize> {
+    let mut rest = journal;
     loop {
-        let start = batches.at;
-        let torn = match batches.next() {
-            Ok(Next::Whole) => continue,
-            // If something follows, this one was synced, and the journal is damaged indeed.
-            Ok(Next::Torn) => is_blank(&mut batches.journal)?,
-            Ok(Next::Unequal) => true,
-            Ok(Next::Incomplete) => false,
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
-            Err(error) => return Err(error),
+        let at = journal.len() - rest.len();
+        let is_last = match read_batch(&mut rest)? {
+            Batch::Whole => continue,
+            Batch::Torn => rest.iter().all(|byte| *byte == 0),
+            // Where it ends is not known.
+            Batch::Unequal => !rest.windows(MAGIC.len() + 1).any(|bytes| bytes.starts_with(&MAGIC) && bytes.ends_with(&[START])),
         };
-        return Ok(torn.then_some(start..batches.at));
+        return is_last.then_some(at);
     }
 }
 
-/// What comes next in a journal.
-enum Next {
-    /// A batch as it was written.
+enum Batch {
     Whole,
-    /// One that has all of its marks, and is not what was written.
+    /// It has all of its marks, and is not what was written.
     Torn,
-    /// One in which a value has two lengths. In programs with debug assertions, fjall panics at it; in others, it discards it.
+    /// A value has two lengths. fjall panics at it, in a program with debug assertions.
     Unequal,
-    /// One that does not have its marks, which fjall discards, or none.
-    Incomplete,
 }
 
-/// Whether nothing but zeros follows: the journal is longer than what was written to it.
-fn is_blank(journal: &mut impl Read) -> io::Result<bool> {
-    let mut part = [0; 8 << 10];
+/// Takes the next batch; none if it does not have its marks, so that fjall discards it.
+fn read_batch(journal: &mut &[u8]) -> Option<Batch> {
+    if take(journal)? != [START] {
+        return None;
+    }
+    let items = u32::from_le_bytes(take(journal)?);
+    let _sequence_number: [u8; 8] = take(journal)?;
+    let (content, mut found) = (*journal, 0);
     loop {
-        match journal.read(&mut part)? {
-            0 => return Ok(true),
-            read if part[..read].iter().any(|byte| *byte != 0) => return Ok(false),
-            _ => {}
-        }
-    }
-}
-
-struct Batches<R> {
-    journal: R,
-    at: u64,
-}
-
-impl<R: Read> Batches<R> {
-    fn next(&mut self) -> io::Result<Next> {
-        if self.read()? != [1] {
-            return Ok(Next::Incomplete);
-        }
-        let items = u32::from_le_bytes(self.read()?);
-        let _sequence_number: [u8; 8] = self.read()?;
-        let (mut found, mut hash) = (0, Xxh3::new());
-        loop {
-            let tag: [u8; 1] = self.read()?;
-            match tag {
-                [2] if !self.item(&mut hash)? => return Ok(Next::Unequal),
-                [2] => {}
-                [3] => break,
-                [4] => {
-                    hash.update(&tag);
-                    hash.update(&self.read::<8>()?);
+        let end = content.len() - journal.len();
+        let [tag] = take(journal)?;
+        match tag {
+            ITEM => {
+                let _kind_compression_keyspace: [u8; 10] = take(journal)?;
+                let key = u16::from_le_bytes(take(journal)?);
+                let (value, stored) = (u32::from_le_bytes(take(journal)?), u32::from_le_bytes(take(journal)?));
+                if value != stored {
+                    return Some(Batch::Unequal);
                 }
-                _ => return Ok(Next::Incomplete),
+                *journal = journal.get(usize::from(key) + stored as usize..)?;
             }
-            found += 1;
+            CLEAR => _ = take::<8>(journal)?,
+            END => {
+                let checksum = u64::from_le_bytes(take(journal)?);
+                if take(journal)? != MAGIC {
+                    return None;
+                }
+                let is_whole = found == items && checksum == xxh3_64(&content[..end]);
+                return Some(if is_whole { Batch::Whole } else { Batch::Torn });
+            }
+            _ => return None,
         }
-        let checksum = u64::from_le_bytes(self.read()?);
-        if self.read()? != MAGIC {
-            return Ok(Next::Incomplete);
-        }
-        Ok(if found == items && checksum == hash.digest() { Next::Whole } else { Next::Torn })
+        found += 1;
     }
+}
 
-    /// Whether the lengths of an item's value are the same.
-    fn item(&mut self, hash: &mut Xxh3) -> io::Result<bool> {
-        let fixed: [u8; 10] = self.read()?;
-        let (key, value, stored) = (self.read::<2>()?, self.read::<4>()?, self.read::<4>()?);
-        for part in [&[2][..], &fixed, &key, &value, &stored] {
-            hash.update(part);
-        }
-        let mut left = u64::from(u16::from_le_bytes(key)) + u64::from(u32::from_le_bytes(stored));
-        let mut part = [0; 8 << 10];
-        while left > 0 {
-            let part = &mut part[..left.min(8 << 10) as usize];
-            self.journal.read_exact(part)?;
-            hash.update(part);
-            left -= part.len() as u64;
-            self.at += part.len() as u64;
-        }
-        Ok(value == stored)
-    }
-
-    fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.journal.read_exact(&mut bytes)?;
-        self.at += N as u64;
-        Ok(bytes)
-    }
+fn take<const N: usize>(journal: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = journal.split_first_chunk()?;
+    *journal = rest;
+    Some(*taken)
 }
