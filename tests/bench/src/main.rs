@@ -3,14 +3,16 @@
 //! ```text
 //! cargo run --release -p metaparticle-bench -- peers
 //! cargo run --release -p metaparticle-bench -- scale
+//! cargo run --release -p metaparticle-bench -- compile
 //! ```
 //!
-//! Both measure each cell of their tables in a process of its own, in rounds in which all cells take their turns, and print
+//! The first two measure each cell of their tables in a process of its own, in rounds in which all cells take their turns, and print
 //! medians. What was stored is read again afterwards: figures of a store that has lost something end with a failure.
 
 mod accounts;
 mod chart;
 mod comparison;
+mod compile;
 mod figures;
 mod files;
 mod job;
@@ -58,6 +60,8 @@ enum Command {
     ///
     /// reads: relaxed transactions that read 1, 10, 100 and 1,000 accounts and change the first of them.
     Scale(scale::Options),
+    /// What it takes to compile a program after a change of it, beside one of the same structs with serde alone; prints medians.
+    Compile(compile::Options),
     /// One cell, in this process; prints a line of JSON.
     #[command(hide = true)]
     Cell {
@@ -90,6 +94,7 @@ fn run(command: &Command) -> Result<bool> {
     match command {
         Command::Peers(options) => return comparison::run(options),
         Command::Scale(options) => return scale::run(options),
+        Command::Compile(options) => return compile::run(options),
         Command::Cell { cell, process } => print(&cell.measure(process)?)?,
         Command::Step { step, process } => step.run(process, print)?,
     }

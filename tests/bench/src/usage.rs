@@ -22,15 +22,25 @@ impl Usage {
 }
 
 pub(crate) fn usage() -> Usage {
-    let stat = read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may have spaces in it.
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     Usage {
-        cpu: Duration::from_secs_f64(ticks / TICKS_PER_SECOND),
+        cpu: processor_time(11),
         written: field("/proc/self/io", "wchar:"),
         peak: field("/proc/self/status", "VmHWM:") * 1024,
     }
+}
+
+/// The processor time of processes that this one has waited for, and of theirs.
+pub(crate) fn children() -> Duration {
+    processor_time(13)
+}
+
+/// The sum of two fields of `/proc/self/stat`, the first of which is so far behind the name.
+fn processor_time(behind_name: usize) -> Duration {
+    let stat = read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name may have spaces in it.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(behind_name).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    Duration::from_secs_f64(ticks.sum::<f64>() / TICKS_PER_SECOND)
 }
 
 fn field(file: &str, name: &str) -> u64 {
