@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use ::fjall::config::CompressionPolicy;
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 
-use self::torn::put_torn_batch_aside;
+use self::torn::{put_torn_batch_aside, sealed_with_two_lengths};
+use super::files::io_error;
 use super::folder::{Folder, Stage};
 use super::folder_map::FolderMap;
 use super::guard::{LastHandle, LibraryError, guarded};
@@ -111,7 +112,8 @@ fn check_files(path: &Path, files: &Path) -> Result<()> {
             return damaged(format!("`fjall/keyspaces/{name}/current` is gone"));
         }
     }
-    Ok(())
+    let unequal = sealed_with_two_lengths(files).map_err(|error| io_error(path, "its files cannot be read", error))?;
+    unequal.map_or(Ok(()), |journal| damaged(format!("a value in {} has two lengths", journal.display())))
 }
 
 impl Library for Fjall {

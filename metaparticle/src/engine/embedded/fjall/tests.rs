@@ -209,6 +209,29 @@ fn a_hole_before_the_last_commit_is_an_error_and_left_alone() {
     }
 }
 
+/// fjall panics at it in programs with debug assertions, and once more as it unwinds, which would end this process.
+#[cfg(debug_assertions)]
+#[test]
+fn a_journal_with_another_behind_it_that_is_damaged_is_an_error() {
+    let folder = folder();
+    let path = folder.path().join("store");
+    let journal = path.join("fjall/0.jnl");
+    drop(open(&path).expect("opens"));
+    let map = open(&path).expect("opens");
+    let length = fs::read(&journal).expect("reads").len();
+    apply(&map, 1, &[(b"a", Some(bytes(1, 3000)))]);
+    drop(map);
+    fs::write(path.join("fjall/1.jnl"), [0; 100]).expect("writes");
+    let mut content = fs::read(&journal).expect("reads");
+    content[length + 13 + 13] ^= 1;
+    fs::write(&journal, &content).expect("writes");
+    let error = open(&path).err().expect("it is damaged");
+    assert!(error.is_corrupt() && error.to_string().contains("0.jnl"), "{error}");
+    content[length + 13 + 13] ^= 1;
+    fs::write(&journal, &content).expect("writes");
+    assert_eq!(get(&open(&path).expect("opens"), b"a"), Some(bytes(1, 3000)));
+}
+
 /// Its threads keep its files open.
 #[cfg(target_os = "linux")]
 #[test]

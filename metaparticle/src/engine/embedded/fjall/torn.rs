@@ -2,7 +2,7 @@
 //!
 //! Each batch is synced before the next one is begun, so that only the last one may not be whole. Where its marks are not all
 //! there, fjall discards it. Where they are, and something between them is not, fjall takes the journal for damaged; so that batch is
-//! put aside here.
+//! put aside here. And what fjall cannot even refuse is found.
 //!
 //! A batch of fjall 3 is a start (`1`, how many items `u32`, a sequence number `u64`), items (`2`, kind `u8`, compression `u8`, keyspace
 //! `u64`, length of the key `u16`, of the value `u32`, of the value as it is stored `u32`, key, value) and clears (`4`, keyspace `u64`),
@@ -26,7 +26,7 @@ const MAGIC: [u8; 4] = *b"FJL\x03";
 
 /// Puts the last batch aside if fjall would refuse the journal for it; whether it was put aside.
 pub(super) fn put_torn_batch_aside(folder: &Folder) -> Result<bool> {
-    let Some(journal) = last_journal(&folder.files()) else { return Ok(false) };
+    let Some(journal) = journals(&folder.files()).pop() else { return Ok(false) };
     let failed = |what: &'static str| move |error| io_error(parent(&folder.files()), what, error);
     let open = OpenOptions::new().read(true).write(true).open(&journal);
     let mut file = open.map_err(failed("fjall's journal cannot be opened"))?;
@@ -41,11 +41,32 @@ pub(super) fn put_torn_batch_aside(folder: &Folder) -> Result<bool> {
     Ok(true)
 }
 
-/// The one that is written to. All others are synced before it is made.
-fn last_journal(files: &Path) -> Option<PathBuf> {
-    let names = fs::read_dir(files).ok()?.filter_map(|file| file.ok()?.file_name().into_string().ok());
-    let last = names.filter_map(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok()).max()?;
-    Some(files.join(format!("{last}.jnl")))
+/// A journal behind which another one is, if a value in it has two lengths: fjall would panic twice, which ends the process.
+pub(super) fn sealed_with_two_lengths(files: &Path) -> io::Result<Option<PathBuf>> {
+    // Otherwise, fjall takes no notice of it.
+    if !cfg!(debug_assertions) {
+        return Ok(None);
+    }
+    let mut journals = journals(files);
+    journals.pop();
+    for journal in journals {
+        let content = fs::read(&journal)?;
+        let mut rest = &content[..];
+        while let Some(batch) = read_batch(&mut rest) {
+            if matches!(batch, Batch::Unequal) {
+                return Ok(Some(journal));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// In their order. The last one is written to, and all others were synced before it was made.
+fn journals(files: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(files).into_iter().flatten().filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let mut numbers: Vec<u64> = names.filter_map(|name| name.strip_suffix(".jnl")?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().map(|number| files.join(format!("{number}.jnl"))).collect()
 }
 
 fn keep(aside: &Path, bytes: &[u8]) -> io::Result<()> {
