@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use crate::Result;
+use crate::figures::{Figure, Figures};
 use crate::usage::children;
+use crate::{Result, report};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -30,16 +30,10 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-/// One program, and what it took.
 #[derive(Serialize)]
 struct Program {
     program: &'static str,
     structs: usize,
-    /// Processor time of `cargo check` after a change of the program, and of `cargo build`, in seconds.
-    check_seconds: Option<f64>,
-    build_seconds: Option<f64>,
-    /// Lines of what LLVM is given.
-    llvm_lines: usize,
     #[serde(skip)]
     folder: PathBuf,
 }
@@ -48,57 +42,55 @@ struct Program {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let scratch = tempfile::tempdir()?;
     let target = options.target.clone().unwrap_or_else(|| scratch.path().join("target"));
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut programs = vec![program("metaparticle", options, scratch.path(), Some(&repository))?];
+    let mut programs = vec![program("metaparticle", options, scratch.path(), Some(&repository()))?];
     if let Some(against) = &options.against {
         programs.push(program("against", options, scratch.path(), Some(against))?);
     }
     // What is left when nothing is stored: the structs, as serde has them.
-    programs.push(program("serde alone", options, scratch.path(), None)?);
-    for program in &mut programs {
-        program.llvm_lines = program.count_lines(&target)?;
+    programs.push(program("serde", options, scratch.path(), None)?);
+    let mut measured = Vec::new();
+    for program in programs {
+        let lines = program.count_lines(&target)?;
         if options.rounds > 0 {
             // What it needs is built for both.
-            program.compile("check", &target)?;
-            program.compile("build", &target)?;
+            program.compile(&target)?;
         }
+        measured.push((program, vec![Figures::default().with(Figure::LlvmLines, lines as f64)]));
     }
-    let mut times = vec![(Vec::new(), Vec::new()); programs.len()];
     for round in 0..options.rounds {
-        for (program, (check, build)) in programs.iter().zip(&mut times) {
+        for (program, rounds) in &mut measured {
             program.change(round)?;
-            check.push(program.compile("check", &target)?);
-            build.push(program.compile("build", &target)?);
+            rounds.push(program.compile(&target)?);
         }
     }
-    for (program, (check, build)) in programs.iter_mut().zip(times) {
-        (program.check_seconds, program.build_seconds) = (median(check), median(build));
-    }
-    println!("{}", table(&programs));
-    if let Some(path) = &options.json {
-        let lines = programs.iter().map(|program| Ok(serde_json::to_string(program)? + "\n"));
-        fs::write(path, lines.collect::<Result<String>>()?)?;
-    }
-    Ok(true)
+    let rows: Vec<_> = measured.into_iter().map(|(program, rounds)| (program, Figures::median(&rounds))).collect();
+    let figures = [Figure::CheckSeconds, Figure::BuildSeconds, Figure::LlvmLines];
+    let label = |program: &Program| vec![program.program.to_owned(), program.structs.to_string()];
+    println!("{}", report::table(&["program", "structs"], &figures, &rows, label));
+    options.json.as_ref().map_or(Ok(true), |path| report::json(&rows, path).map(|()| true))
+}
+
+/// The copy that this program is of.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Writes a program into a folder of its own.
 fn program(name: &'static str, options: &Options, scratch: &Path, metaparticle: Option<&Path>) -> Result<Program> {
-    let folder = scratch.join(name.replace(' ', "-"));
+    let folder = scratch.join(name);
     fs::create_dir_all(folder.join("src"))?;
     let needs = match metaparticle {
         Some(repository) => format!("metaparticle = {{ path = {:?} }}", repository.canonicalize()?.join("metaparticle")),
         None => "serde = { version = \"1\", features = [\"derive\"] }".to_owned(),
     };
-    let package = name.replace(' ', "-");
     let manifest = format!(
-        "[package]\nname = \"{package}-program\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{needs}\n"
+        "[package]\nname = \"{name}-program\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{needs}\n"
     );
     fs::write(folder.join("Cargo.toml"), manifest)?;
     // The same versions of what it needs.
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock"), folder.join("Cargo.lock"))?;
+    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock"))?;
     fs::write(folder.join("src/main.rs"), source(options.structs, metaparticle.is_some())?)?;
-    Ok(Program { program: name, structs: options.structs, check_seconds: None, build_seconds: None, llvm_lines: 0, folder })
+    Ok(Program { program: name, structs: options.structs, folder })
 }
 
 fn source(structs: usize, is_persistent: bool) -> Result<String> {
@@ -131,9 +123,9 @@ impl Program {
         Ok(fs::write(main, format!("{source}// {round}\n"))?)
     }
 
-    /// Runs cargo; the seconds of processor time that it took.
-    fn compile(&self, command: &str, target: &Path) -> Result<f64> {
-        self.cargo(target, &[command])
+    fn compile(&self, target: &Path) -> Result<Figures> {
+        let (check, build) = (self.cargo(target, &["check"])?, self.cargo(target, &["build"])?);
+        Ok(Figures::default().with(Figure::CheckSeconds, check).with(Figure::BuildSeconds, build))
     }
 
     fn count_lines(&self, target: &Path) -> Result<usize> {
@@ -142,6 +134,7 @@ impl Program {
         Ok(fs::read_to_string(lines)?.lines().count())
     }
 
+    /// Runs cargo; the seconds of processor time that it took.
     fn cargo(&self, target: &Path, arguments: &[&str]) -> Result<f64> {
         let before = children();
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
@@ -156,29 +149,4 @@ impl Program {
         }
         Ok((children() - before).as_secs_f64())
     }
-}
-
-fn median(mut times: Vec<f64>) -> Option<f64> {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied()
-}
-
-fn table(programs: &[Program]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
-    table.set_header(["program", "structs", "cargo check, CPU s", "cargo build, CPU s", "lines for LLVM"]);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let seconds = |time: Option<f64>| time.map(|time| format!("{time:.2}")).unwrap_or_default();
-    for program in programs {
-        table.add_row([
-            program.program.to_owned(),
-            program.structs.to_string(),
-            seconds(program.check_seconds),
-            seconds(program.build_seconds),
-            program.llvm_lines.to_string(),
-        ]);
-    }
-    table
 }

@@ -43,6 +43,11 @@ pub(crate) enum Figure {
     /// Bytes that the folder takes for each byte of its objects, after filling.
     DiskPerByte,
     PeakMib,
+    /// Processor time of cargo for a program that has changed.
+    CheckSeconds,
+    BuildSeconds,
+    /// Lines of what LLVM is given.
+    LlvmLines,
     /// Updates and objects that are not there after reopening, and by how much balances differ from what was done.
     Lost,
 }
@@ -72,6 +77,9 @@ impl Figure {
             Self::OpenAfterKillMs => ("after kill ms", 0),
             Self::DiskPerByte => ("disk/byte", 2),
             Self::PeakMib => ("peak MiB", 0),
+            Self::CheckSeconds => ("cargo check, CPU s", 2),
+            Self::BuildSeconds => ("cargo build, CPU s", 2),
+            Self::LlvmLines => ("lines for LLVM", 0),
             Self::Lost => ("lost", 0),
         }
     }

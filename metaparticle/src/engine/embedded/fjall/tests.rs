@@ -186,6 +186,13 @@ fn a_torn_commit_is_not_there() {
     }
 }
 
+/// A new store whose journal is no longer than what is in it, and that length.
+fn open_new(path: &Path) -> (FolderMap<Fjall>, usize) {
+    drop(open(path).expect("opens"));
+    let map = open(path).expect("opens");
+    (map, fs::read(path.join("fjall/0.jnl")).expect("reads").len())
+}
+
 /// Once something follows a batch, it was synced.
 #[test]
 fn a_hole_before_the_last_commit_is_an_error_and_left_alone() {
@@ -195,9 +202,7 @@ fn a_hole_before_the_last_commit_is_an_error_and_left_alone() {
         let folder = folder();
         let path = folder.path().join("store");
         let journal = path.join("fjall/0.jnl");
-        drop(open(&path).expect("opens"));
-        let map = open(&path).expect("opens");
-        let length = fs::read(&journal).expect("reads").len();
+        let (map, length) = open_new(&path);
         apply(&map, 1, &[(b"a", Some(bytes(1, 3000)))]);
         apply(&map, 2, &[(b"a", Some(bytes(2, 10)))]);
         drop(map);
@@ -216,9 +221,7 @@ fn a_journal_with_another_behind_it_that_is_damaged_is_an_error() {
     let folder = folder();
     let path = folder.path().join("store");
     let journal = path.join("fjall/0.jnl");
-    drop(open(&path).expect("opens"));
-    let map = open(&path).expect("opens");
-    let length = fs::read(&journal).expect("reads").len();
+    let (map, length) = open_new(&path);
     apply(&map, 1, &[(b"a", Some(bytes(1, 3000)))]);
     drop(map);
     fs::write(path.join("fjall/1.jnl"), [0; 100]).expect("writes");
