@@ -36,6 +36,12 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Whether a value with these parts was read back as one with those parts.
+    pub(crate) fn read_as(self, read: Self) -> Result<(), Unreadable> {
+        let wrong = "a variant of an enum would be read as another one, or a field as the one after it";
+        if self == read { Ok(()) } else { Err(Unreadable(wrong.to_owned())) }
+    }
+
     fn add(&mut self, part: impl Hash) {
         let mut hasher = DefaultHasher::new();
         part.hash(&mut hasher);
@@ -63,10 +69,6 @@ impl Notes for Parts {
 pub(crate) struct Unreadable(String);
 
 impl Unreadable {
-    pub(crate) fn as_another() -> Self {
-        Self("a variant of an enum would be read as another one, or a field as the one after it".to_owned())
-    }
-
     fn left_out(field: &str) -> Self {
         Self(format!("its `{field}` is left out"))
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::decode_seed;
+use crate::encoding::decode_from;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shape::Shape;
 
@@ -38,7 +38,7 @@ impl SchemaRecord {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let damaged = |error| Error::with_source(ErrorKind::Corrupt, "the schema record is damaged", error);
         match bytes.split_first() {
-            Some((&FORMAT, content)) => decode_seed(std::marker::PhantomData::<Self>, content).map_err(damaged),
+            Some((&FORMAT, content)) => decode_from(content).map_err(damaged),
             Some((other, _)) => {
                 let message = format!("the schema record has format {other}, and this program knows format {FORMAT} only");
                 Err(Error::new(ErrorKind::Incompatible, message))

@@ -95,6 +95,13 @@ impl Variant {
 
 impl Tracer {
     fn run<T: DeserializeOwned>(name: fn(&T, &mut Names)) -> Shape {
+        Self::run_with(&mut |tracer, node, names| {
+            T::deserialize(Deserializer { tracer, node }).map(|value| name(&value, names)).is_ok()
+        })
+    }
+
+    /// Asks for values until their shape is known; `ask` tells whether it got one.
+    fn run_with(ask: &mut dyn FnMut(&mut Self, &mut Node, &mut Names) -> bool) -> Shape {
         let mut tracer = Self::default();
         let mut names = Names::default();
         let mut root = Node::Opaque;
@@ -103,10 +110,8 @@ impl Tracer {
             (tracer.progress, tracer.reentries, tracer.reentered) = (false, 0, 0);
             tracer.stack.clear();
             let before = root.clone();
-            let ended = T::deserialize(Deserializer { tracer: &mut tracer, node: &mut root });
-            match ended {
-                Ok(value) => name(&value, &mut names),
-                Err(_) => tracer.sample = (tracer.sample + 1) % SAMPLES.len(),
+            if !ask(&mut tracer, &mut root, &mut names) {
+                tracer.sample = (tracer.sample + 1) % SAMPLES.len();
             }
             idle = if tracer.progress || root != before { 0 } else { idle + 1 };
             tracer.stack.clear();
@@ -167,8 +172,8 @@ impl Tracer {
         Ok(place)
     }
 
-    /// Calls `f` inside of the type.
-    fn within<R>(&mut self, place: u32, f: impl FnOnce(&mut Self) -> Result<R, Refused>) -> Result<R, Refused> {
+    /// Goes into a type; `leave` is told what is returned.
+    fn enter(&mut self, place: u32) -> Result<usize, Refused> {
         if self.stack.len() >= DEPTH {
             return Err(Refused);
         }
@@ -176,10 +181,12 @@ impl Tracer {
         self.reentered += again;
         self.reentries += again;
         self.stack.push(place);
-        let result = f(self);
+        Ok(again)
+    }
+
+    fn leave(&mut self, again: usize) {
         self.stack.pop();
         self.reentered -= again;
-        result
     }
 
     /// Which variant of an enum to meet now.
@@ -199,13 +206,13 @@ impl Tracer {
         unmet.or_else(unfinished).or_else(ending).unwrap_or(0)
     }
 
-    /// The fields of a variant as known, to be completed; `make` gives them when they are met first.
-    fn fields(&mut self, place: u32, variant: usize, make: impl FnOnce() -> Fields) -> Fields {
+    /// The fields of a variant as known, to be completed; they are `new` when they are met first.
+    fn fields(&mut self, place: u32, variant: usize, new: Fields) -> Fields {
         let variant = &mut self.types[place as usize].variants[variant];
         variant.tries += 1;
         if !std::mem::replace(&mut variant.met, true) {
             self.progress = true;
-            variant.fields = make();
+            variant.fields = new;
         }
         variant.fields.clone()
     }

@@ -118,8 +118,9 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
             Node::Float(32) => d.deserialize_f32(self),
             Node::Float(_) => d.deserialize_f64(self),
             Node::Char => d.deserialize_char(self),
-            Node::Text => d.deserialize_string(self),
-            Node::Bytes => d.deserialize_byte_buf(self),
+            // Where they are: of those of its own, bincode would believe the length.
+            Node::Text => d.deserialize_str(self),
+            Node::Bytes => d.deserialize_bytes(self),
             Node::Option(_) => d.deserialize_option(self),
             Node::List(_) => d.deserialize_seq(self),
             Node::Map(..) => d.deserialize_map(self),
@@ -156,8 +157,7 @@ impl<'de> Visitor<'de> for At<'_> {
         visit_u8 u8, Unsigned; visit_u16 u16, Unsigned; visit_u32 u32, Unsigned; visit_u64 u64, Unsigned;
         visit_u128 u128, Unsigned;
         visit_f32 f32, F32; visit_f64 f64, F64;
-        visit_char char, Char; visit_str &str, Text; visit_string String, Text;
-        visit_bytes &[u8], Bytes; visit_byte_buf Vec<u8>, Bytes;
+        visit_char char, Char; visit_str &str, Text; visit_bytes &[u8], Bytes;
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {

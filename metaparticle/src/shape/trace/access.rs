@@ -15,8 +15,8 @@ pub(super) struct Deserializer<'a> {
 }
 
 impl Deserializer<'_> {
-    /// Takes out the inside of what `get` finds, or something unknown.
-    fn inside(&self, get: impl FnOnce(&Node) -> Option<&Node>) -> Node {
+    /// What `get` finds in its node, or something unknown.
+    fn inside(&self, get: fn(&Node) -> Option<&Node>) -> Node {
         get(self.node).cloned().unwrap_or(Node::Opaque)
     }
 
@@ -27,36 +27,60 @@ impl Deserializer<'_> {
     fn structure<'de, V: Visitor<'de>>(
         self,
         name: &'static str,
-        make: impl FnOnce() -> Fields,
+        fields: Fields,
         visit: impl FnOnce(V, &mut Tracer, &mut [&mut Node]) -> Result<V::Value, Refused>,
         visitor: V,
     ) -> Result<V::Value, Refused> {
         let place = self.tracer.place(typeid::of::<V::Value>(), name, STRUCT, false)?;
         *self.node = Node::Type(place);
-        self.tracer.within(place, |tracer| variant(tracer, place, 0, make, |tracer, nodes| visit(visitor, tracer, nodes)))
+        let entered = self.tracer.enter(place)?;
+        let result = variant(self.tracer, place, 0, fields, |tracer, nodes| visit(visitor, tracer, nodes));
+        self.tracer.leave(entered);
+        result
     }
 }
 
-/// Visits the fields of a variant and keeps what was found out, also if it is refused.
+fn in_option(node: &Node) -> Option<&Node> {
+    if let Node::Option(inside) = node { Some(inside) } else { None }
+}
+
+fn in_list(node: &Node) -> Option<&Node> {
+    if let Node::List(inside) = node { Some(inside) } else { None }
+}
+
+fn key_of(node: &Node) -> Option<&Node> {
+    if let Node::Map(key, _) = node { Some(key) } else { None }
+}
+
+fn value_of(node: &Node) -> Option<&Node> {
+    if let Node::Map(_, value) = node { Some(value) } else { None }
+}
+
+/// Visits the fields of a variant, which are `new` when they are met first, and keeps what was found out, also if it is refused.
 fn variant<R>(
     tracer: &mut Tracer,
     place: u32,
     index: usize,
-    make: impl FnOnce() -> Fields,
+    new: Fields,
     visit: impl FnOnce(&mut Tracer, &mut [&mut Node]) -> Result<R, Refused>,
 ) -> Result<R, Refused> {
-    let mut fields = tracer.fields(place, index, make);
+    let mut fields = tracer.fields(place, index, new);
     let reentries = tracer.reentries;
-    let result = {
-        let mut nodes: Vec<&mut Node> = match &mut fields {
-            Fields::Unit => Vec::new(),
-            Fields::Tuple(nodes) => nodes.iter_mut().collect(),
-            Fields::Named(fields) => fields.iter_mut().map(|(_, node)| node).collect(),
-        };
-        visit(tracer, &mut nodes)
-    };
+    let result = visit(tracer, &mut nodes_of(&mut fields));
     tracer.learn(place, index, fields, result.is_ok() && tracer.reentries == reentries);
     result
+}
+
+fn nodes_of(fields: &mut Fields) -> Vec<&mut Node> {
+    match fields {
+        Fields::Unit => Vec::new(),
+        Fields::Tuple(nodes) => each(nodes),
+        Fields::Named(fields) => fields.iter_mut().map(|(_, node)| node).collect(),
+    }
+}
+
+fn each(nodes: &mut [Node]) -> Vec<&mut Node> {
+    nodes.iter_mut().collect()
 }
 
 fn unnamed(count: usize) -> Fields {
@@ -129,7 +153,7 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        let mut inside = self.inside(|node| if let Node::Option(inside) = node { Some(inside) } else { None });
+        let mut inside = self.inside(in_option);
         let result = if self.tracer.goes_into(&inside) {
             visitor.visit_some(Deserializer { tracer: self.tracer, node: &mut inside })
         } else {
@@ -145,7 +169,7 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Refused> {
-        self.structure(name, || Fields::Unit, |visitor, _, _| visitor.visit_unit(), visitor)
+        self.structure(name, Fields::Unit, |visitor, _, _| visitor.visit_unit(), visitor)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Refused> {
@@ -153,11 +177,11 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
             [node] => visitor.visit_newtype_struct(Deserializer { tracer, node }),
             _ => Err(Refused),
         };
-        self.structure(name, || unnamed(1), visit, visitor)
+        self.structure(name, unnamed(1), visit, visitor)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        let mut inside = self.inside(|node| if let Node::List(inside) = node { Some(inside) } else { None });
+        let mut inside = self.inside(in_list);
         let result = match self.tracer.goes_into(&inside) {
             true => visitor.visit_seq(Elements { tracer: self.tracer, nodes: &mut [&mut inside], next: 0 }),
             false => visitor.visit_seq(Elements { tracer: self.tracer, nodes: &mut [], next: 0 }),
@@ -167,28 +191,19 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refused> {
-        let mut inside = match &*self.node {
-            Node::Tuple(nodes) if nodes.len() == len => nodes.clone(),
-            Node::Array(node, _) => vec![(**node).clone(); len],
-            _ => vec![Node::Opaque; len],
-        };
-        let mut nodes: Vec<&mut Node> = inside.iter_mut().collect();
-        let result = visitor.visit_seq(Elements { tracer: self.tracer, nodes: &mut nodes, next: 0 });
-        let alike = len > 1 && inside.windows(2).all(|pair| pair[0] == pair[1]);
-        *self.node = match (inside.first(), alike) {
-            (Some(first), true) => Node::Array(Box::new(first.clone()), len as u32),
-            _ => Node::Tuple(inside),
-        };
+        let mut inside = parts(self.node, len);
+        let result = visitor.visit_seq(Elements { tracer: self.tracer, nodes: &mut each(&mut inside), next: 0 });
+        *self.node = tuple(inside);
         result
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(self, name: &'static str, len: usize, visitor: V) -> Result<V::Value, Refused> {
-        self.structure(name, || unnamed(len), visit_elements, visitor)
+        self.structure(name, unnamed(len), visit_elements, visitor)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        let mut key = self.inside(|node| if let Node::Map(key, _) = node { Some(key) } else { None });
-        let mut value = self.inside(|node| if let Node::Map(_, value) = node { Some(value) } else { None });
+        let mut key = self.inside(key_of);
+        let mut value = self.inside(value_of);
         let left = self.tracer.goes_into(&key) || self.tracer.goes_into(&value);
         let result = visitor.visit_map(Entry { tracer: self.tracer, key: &mut key, value: &mut value, left });
         *self.node = Node::Map(Box::new(key), Box::new(value));
@@ -201,7 +216,7 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        self.structure(name, || named(fields), visit_elements, visitor)
+        self.structure(name, named(fields), visit_elements, visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -215,10 +230,11 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
         }
         let place = self.tracer.place(typeid::of::<V::Value>(), name, variants, true)?;
         *self.node = Node::Type(place);
-        self.tracer.within(place, |tracer| {
-            let index = tracer.choose(place);
-            visitor.visit_enum(Chosen { tracer, place, index })
-        })
+        let entered = self.tracer.enter(place)?;
+        let index = self.tracer.choose(place);
+        let result = visitor.visit_enum(Chosen { tracer: self.tracer, place, index });
+        self.tracer.leave(entered);
+        result
     }
 
     /// These need a format that describes itself, which bincode does not.
@@ -236,6 +252,24 @@ impl<'de> serde::Deserializer<'de> for Deserializer<'_> {
 
     fn is_human_readable(&self) -> bool {
         false
+    }
+}
+
+/// What is known of the parts of a tuple.
+fn parts(node: &Node, len: usize) -> Vec<Node> {
+    match node {
+        Node::Tuple(nodes) if nodes.len() == len => nodes.clone(),
+        Node::Array(node, _) => vec![(**node).clone(); len],
+        _ => vec![Node::Opaque; len],
+    }
+}
+
+/// A tuple of these, which is an array if they are all alike.
+fn tuple(parts: Vec<Node>) -> Node {
+    let alike = parts.len() > 1 && parts.windows(2).all(|pair| pair[0] == pair[1]);
+    match parts.first() {
+        Some(first) if alike => Node::Array(Box::new(first.clone()), parts.len() as u32),
+        _ => Node::Tuple(parts),
     }
 }
 
@@ -308,7 +342,7 @@ impl<'de> EnumAccess<'de> for Chosen<'_> {
             Ok(value) => Ok((value, self)),
             Err(refused) => {
                 // So that the next run meets another one.
-                self.tracer.fields(self.place, self.index, || unnamed(1));
+                self.tracer.fields(self.place, self.index, unnamed(1));
                 self.tracer.types[self.place as usize].variants[self.index].refused = true;
                 Err(refused)
             }
@@ -320,29 +354,23 @@ impl<'de> VariantAccess<'de> for Chosen<'_> {
     type Error = Refused;
 
     fn unit_variant(self) -> Result<(), Refused> {
-        variant(self.tracer, self.place, self.index, || Fields::Unit, |_, _| Ok(()))
+        variant(self.tracer, self.place, self.index, Fields::Unit, |_, _| Ok(()))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refused> {
-        variant(
-            self.tracer,
-            self.place,
-            self.index,
-            || unnamed(1),
-            |tracer, nodes| match nodes {
-                [node] => seed.deserialize(Deserializer { tracer, node }),
-                _ => Err(Refused),
-            },
-        )
+        variant(self.tracer, self.place, self.index, unnamed(1), |tracer, nodes| match nodes {
+            [node] => seed.deserialize(Deserializer { tracer, node }),
+            _ => Err(Refused),
+        })
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refused> {
         let visit = |tracer: &mut Tracer, nodes: &mut [&mut Node]| visit_elements(visitor, tracer, nodes);
-        variant(self.tracer, self.place, self.index, || unnamed(len), visit)
+        variant(self.tracer, self.place, self.index, unnamed(len), visit)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Refused> {
         let visit = |tracer: &mut Tracer, nodes: &mut [&mut Node]| visit_elements(visitor, tracer, nodes);
-        variant(self.tracer, self.place, self.index, || named(fields), visit)
+        variant(self.tracer, self.place, self.index, named(fields), visit)
     }
 }
