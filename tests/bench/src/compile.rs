@@ -30,9 +30,20 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
+/// What the structs of a program have in their fields.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Fields {
+    /// Types of the standard library.
+    Plain,
+    /// One of them, a list of a struct of the program's own, which has an enum in it.
+    Own,
+}
+
 #[derive(Serialize)]
 struct Program {
     program: &'static str,
+    fields: Fields,
     structs: usize,
     #[serde(skip)]
     folder: PathBuf,
@@ -42,12 +53,16 @@ struct Program {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let scratch = tempfile::tempdir()?;
     let target = options.target.clone().unwrap_or_else(|| scratch.path().join("target"));
-    let mut programs = vec![program("metaparticle", options, scratch.path(), Some(&repository()))?];
-    if let Some(against) = &options.against {
-        programs.push(program("against", options, scratch.path(), Some(against))?);
+    let ours = repository();
+    let mut programs = Vec::new();
+    for fields in [Fields::Plain, Fields::Own] {
+        programs.push(program("metaparticle", fields, options, scratch.path(), Some(&ours))?);
+        if let Some(against) = &options.against {
+            programs.push(program("against", fields, options, scratch.path(), Some(against))?);
+        }
+        // What is left when nothing is stored: the structs, as serde has them.
+        programs.push(program("serde", fields, options, scratch.path(), None)?);
     }
-    // What is left when nothing is stored: the structs, as serde has them.
-    programs.push(program("serde", options, scratch.path(), None)?);
     let mut measured = Vec::new();
     for program in programs {
         let lines = program.count_lines(&target)?;
@@ -65,8 +80,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let rows: Vec<_> = measured.into_iter().map(|(program, rounds)| (program, Figures::median(&rounds))).collect();
     let figures = [Figure::CheckSeconds, Figure::BuildSeconds, Figure::LlvmLines];
-    let label = |program: &Program| vec![program.program.to_owned(), program.structs.to_string()];
-    println!("{}", report::table(&["program", "structs"], &figures, &rows, label));
+    let label = |program: &Program| {
+        let fields = if program.fields == Fields::Own { "own" } else { "plain" };
+        vec![program.program.to_owned(), fields.to_owned(), program.structs.to_string()]
+    };
+    println!("{}", report::table(&["program", "fields", "structs"], &figures, &rows, label));
     options.json.as_ref().map_or(Ok(true), |path| report::json(&rows, path).map(|()| true))
 }
 
@@ -76,31 +94,44 @@ fn repository() -> PathBuf {
 }
 
 /// Writes a program into a folder of its own.
-fn program(name: &'static str, options: &Options, scratch: &Path, metaparticle: Option<&Path>) -> Result<Program> {
-    let folder = scratch.join(name);
+fn program(
+    name: &'static str,
+    fields: Fields,
+    options: &Options,
+    scratch: &Path,
+    metaparticle: Option<&Path>,
+) -> Result<Program> {
+    let package = format!("{name}-{}", if fields == Fields::Own { "own" } else { "plain" });
+    let folder = scratch.join(&package);
     fs::create_dir_all(folder.join("src"))?;
-    let needs = match metaparticle {
-        Some(repository) => format!("metaparticle = {{ path = {:?} }}", repository.canonicalize()?.join("metaparticle")),
-        None => "serde = { version = \"1\", features = [\"derive\"] }".to_owned(),
-    };
-    let manifest = format!(
-        "[package]\nname = \"{name}-program\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{needs}\n"
-    );
+    let mut needs = "serde = { version = \"1\", features = [\"derive\"] }\n".to_owned();
+    if let Some(repository) = metaparticle {
+        writeln!(needs, "metaparticle = {{ path = {:?} }}", repository.canonicalize()?.join("metaparticle"))?;
+    }
+    let manifest =
+        format!("[package]\nname = \"{package}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{needs}");
     fs::write(folder.join("Cargo.toml"), manifest)?;
     // The same versions of what it needs.
     fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock"))?;
-    fs::write(folder.join("src/main.rs"), source(options.structs, metaparticle.is_some())?)?;
-    Ok(Program { program: name, structs: options.structs, folder })
+    fs::write(folder.join("src/main.rs"), source(options.structs, fields, metaparticle.is_some())?)?;
+    Ok(Program { program: name, fields, structs: options.structs, folder })
 }
 
-fn source(structs: usize, is_persistent: bool) -> Result<String> {
+fn source(structs: usize, fields: Fields, is_persistent: bool) -> Result<String> {
     let mut source = String::new();
     let (on_struct, on_function, result) = match is_persistent {
         true => ("#[metaparticle::persistent(default)]", "#[metaparticle::transactional]", "metaparticle::Result<u64>"),
         false => ("#[derive(Default, serde::Serialize, serde::Deserialize)]", "", "Result<u64, std::fmt::Error>"),
     };
-    let fields = "a: u64, b: String, c: bool, d: i32, e: Vec<u8>, f: Option<String>, g: f64, h: u32";
     for n in 0..structs {
+        let mut all = "u8".to_owned();
+        if fields == Fields::Own {
+            let derive = "#[derive(serde::Serialize, serde::Deserialize)]";
+            writeln!(source, "{derive}\nenum Kind{n} {{ A, B(u32, String), C {{ x: u8, y: Option<String> }} }}")?;
+            writeln!(source, "{derive}\nstruct Part{n} {{ name: String, kind: Kind{n}, at: u64 }}")?;
+            all = format!("Part{n}");
+        }
+        let fields = format!("a: u64, b: String, c: bool, d: i32, e: Vec<{all}>, f: Option<String>, g: f64, h: u32");
         writeln!(source, "{on_struct}\nstruct S{n} {{ {fields} }}")?;
         writeln!(source, "{on_function}\nfn change_{n}(s: &mut S{n}, by: u64) -> {result} {{ s.a += by; s.d = 1; Ok(s.a) }}")?;
     }
