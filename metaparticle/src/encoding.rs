@@ -594,4 +594,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fields_that_a_record_cannot_have_are_an_error() {
+        let writer = |count: usize| {
+            let fields = (0..count).map(|_| Field::new("f", &[], u8::shape)).collect::<Vec<_>>();
+            FieldWriter::new(fields.leak(), Before::Nothing)
+        };
+        let mut most = writer(u16::MAX.into());
+        7_u8.store(&mut most).expect("a record can have so many fields");
+        let error = 7_u8.store(&mut writer(usize::from(u16::MAX) + 1)).expect_err("one more");
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+        let mut one = writer(1);
+        7_u8.store(&mut one).expect("its only field");
+        let error = 8_u8.store(&mut one).expect_err("it has no other");
+        assert_eq!(error.kind(), ErrorKind::Encoding, "{error}");
+    }
 }

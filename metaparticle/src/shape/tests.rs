@@ -247,6 +247,7 @@ fn hostile_bytes_and_shapes_are_errors() {
     assert!(Value::decode(&lists, &bytes(&(1u64 << 60))).is_err(), "a list of nothings without end");
     let text = Shape { root: Node::Text, types: vec![] };
     assert!(Value::decode(&text, &bytes(&(1u64 << 40))).is_err(), "a text longer than memory");
+    assert!(Value::decode(&text, b"\x01ab").is_err(), "a text and something more");
     let endless = Shape {
         root: Node::Type(0),
         types: vec![NamedType { name: "E".to_owned(), content: Content::Struct(Fields::Tuple(vec![Node::Type(0)])) }],
