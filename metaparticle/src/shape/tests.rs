@@ -61,6 +61,9 @@ fn the_shape_of_a_type_is_found_without_a_value_of_it() {
     assert_eq!(shown::<Vec<Option<String>>>(), "[Option<text>]");
     assert_eq!(shown::<HashMap<String, (i8, f32)>>(), "{text: (i8, f32)}");
     assert_eq!(shown::<[u16; 3]>(), "[u16; 3]");
+    assert_eq!(shown::<(u8,)>(), "(u8)");
+    // More than may be nested, one beside the other.
+    assert_eq!(shown::<[[Cents; 32]; 3]>(), "[[struct Cents(i64); 32]; 3]");
     assert_eq!(shown::<()>(), "()");
     assert_eq!(shown::<Unit>(), "struct Unit");
     assert_eq!(shown::<Cents>(), "struct Cents(i64)");
