@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use decode::decode;
-pub(crate) use decode::{decode_from, decode_seed};
+pub(crate) use decode::{decode_from, decode_unlimited};
 
 use crate::engine::RecordBytes;
 use crate::error::{Error, ErrorKind, Result};
@@ -468,7 +468,7 @@ impl<'a> FieldReader<'a> {
         self.optional(index)?.ok_or_else(|| self.missing(index))
     }
 
-    /// That a record has no such field, without a default, is found when its schema is looked at.
+    // Mostly, it is found when the schema of the record is looked at.
     fn missing(&self, index: usize) -> Error {
         Error::new(ErrorKind::Incompatible, format!("the record has no field `{}`", self.name(index)))
     }

@@ -12,10 +12,12 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use crate::planted::{Bug, planted};
 
-/// What a value may take in memory, at most, for each of its stored bytes: a `u128` can be stored in one.
+/// What bincode claims of the limit, at most, for each byte that it reads: a `u128` can be stored in one.
 const PER_BYTE: usize = size_of::<u128>();
-/// What any value may take, so that one that is cut short is told so.
+/// What any value may claim, so that one that is cut short is told so.
 const SOME: usize = 0x1_0000;
+
+const LEFT_OVER: DecodeError = DecodeError::Other("bytes are left over after the value");
 
 /// One for all: whatever is decoded is compiled again for each kind of limit.
 fn configuration() -> impl Config {
@@ -41,24 +43,13 @@ pub(crate) fn decode_from<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, 
     // The limit is of the type; what is claimed here is not there for the value.
     decoder.claim_bytes_read(usize::MAX - allowed)?;
     let BorrowCompat(value) = BorrowCompat::borrow_decode(&mut decoder)?;
-    none_left(decoder.reader()).map(|()| value)
+    if decoder.reader().peek_read(1).is_none() { Ok(value) } else { Err(LEFT_OVER) }
 }
 
-fn none_left(reader: &mut SliceReader<'_>) -> Result<(), DecodeError> {
-    match (1..).take_while(|count| reader.peek_read(*count).is_some()).last() {
-        None => Ok(()),
-        Some(count) => Err(left_over(count)),
-    }
-}
-
-/// Decodes a whole value with a seed that asks for memory for nothing but what it has read.
-pub(crate) fn decode_seed<'a, S: DeserializeSeed<'a>>(seed: S, bytes: &'a [u8]) -> Result<S::Value, DecodeError> {
+/// Decodes a whole value with a seed that asks for memory for nothing but what it has read: lengths are believed.
+pub(crate) fn decode_unlimited<'a, S: DeserializeSeed<'a>>(seed: S, bytes: &'a [u8]) -> Result<S::Value, DecodeError> {
     let (value, read) = seed_decode_from_slice(seed, bytes, configuration())?;
-    if read == bytes.len() { Ok(value) } else { Err(left_over(bytes.len() - read)) }
-}
-
-fn left_over(count: usize) -> DecodeError {
-    DecodeError::OtherString(format!("{count} bytes are left over after the value"))
+    if read == bytes.len() { Ok(value) } else { Err(LEFT_OVER) }
 }
 
 #[cfg(test)]
@@ -92,6 +83,6 @@ mod tests {
         assert!(matches!(decode::<(u64, String)>(&[]), Err(DecodeError::UnexpectedEnd { .. })));
         assert!(matches!(decode::<(String,)>(&[3, b'a']), Err(DecodeError::UnexpectedEnd { .. })));
         let error = decode::<u8>(&[1, 2, 3]).expect_err("is too long");
-        assert!(error.to_string().contains("2 bytes are left over"), "{error}");
+        assert!(error.to_string().contains("bytes are left over"), "{error}");
     }
 }

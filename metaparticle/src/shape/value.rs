@@ -10,7 +10,7 @@ use serde::ser::{SerializeMap, SerializeSeq, SerializeTuple};
 use serde::{Deserializer, Serialize, Serializer};
 
 use super::{Content, Node, Shape};
-use crate::encoding::decode_seed;
+use crate::encoding::decode_unlimited;
 
 /// How deep a value may be nested, so that hostile bytes cannot exhaust the stack.
 const DEPTH: usize = 128;
@@ -59,7 +59,7 @@ impl Value {
     /// If the bytes are not of this shape, or some of it is [opaque](Node::Opaque).
     pub(crate) fn decode(shape: &Shape, bytes: &[u8]) -> Result<Self, DecodeError> {
         let left = Cell::new(bytes.len().saturating_mul(VALUES_PER_BYTE).saturating_add(VALUES));
-        decode_seed(At { shape, node: &shape.root, depth: 0, left: &left }, bytes)
+        decode_unlimited(At { shape, node: &shape.root, depth: 0, left: &left }, bytes)
     }
 
     /// Writes bytes of this shape.
@@ -118,7 +118,7 @@ impl<'de> DeserializeSeed<'de> for At<'_> {
             Node::Float(32) => d.deserialize_f32(self),
             Node::Float(_) => d.deserialize_f64(self),
             Node::Char => d.deserialize_char(self),
-            // Where they are: of those of its own, bincode would believe the length.
+            // Borrowed: for an owned one, bincode would set aside what its length says.
             Node::Text => d.deserialize_str(self),
             Node::Bytes => d.deserialize_bytes(self),
             Node::Option(_) => d.deserialize_option(self),

@@ -1,4 +1,4 @@
-//! The subcommand `compile`: what it takes to compile a program that uses metaparticle.
+//! The subcommand `compile`: what it takes to compile programs that use metaparticle.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,13 +13,13 @@ use crate::{Result, report};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How many structs of 8 fields, and functions that change one, the program has.
+    /// How many structs of 8 fields, and functions that change one, each program has.
     #[arg(long, default_value_t = 100)]
     structs: usize,
     /// How often each program is checked and built; its time is the median. With 0, only lines are counted.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// The same program with another copy of this repository, which is in this folder.
+    /// The same programs with another copy of this repository, which is in this folder.
     #[arg(long)]
     against: Option<PathBuf>,
     /// Where the programs are built, instead of a temporary folder: what they need is built once there.
@@ -176,7 +176,7 @@ impl Program {
         let output = cargo.stdout(Stdio::null()).output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{} cannot be compiled: {said}", self.program).into());
+            return Err(format!("{} cannot be compiled: {said}", self.folder.display()).into());
         }
         Ok((children() - before).as_secs_f64())
     }
