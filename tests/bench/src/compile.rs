@@ -40,6 +40,15 @@ enum Fields {
     Own,
 }
 
+impl Fields {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Own => "own",
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Program {
     program: &'static str,
@@ -80,10 +89,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let rows: Vec<_> = measured.into_iter().map(|(program, rounds)| (program, Figures::median(&rounds))).collect();
     let figures = [Figure::CheckSeconds, Figure::BuildSeconds, Figure::LlvmLines];
-    let label = |program: &Program| {
-        let fields = if program.fields == Fields::Own { "own" } else { "plain" };
-        vec![program.program.to_owned(), fields.to_owned(), program.structs.to_string()]
-    };
+    let label =
+        |program: &Program| vec![program.program.to_owned(), program.fields.name().to_owned(), program.structs.to_string()];
     println!("{}", report::table(&["program", "fields", "structs"], &figures, &rows, label));
     options.json.as_ref().map_or(Ok(true), |path| report::json(&rows, path).map(|()| true))
 }
@@ -101,7 +108,7 @@ fn program(
     scratch: &Path,
     metaparticle: Option<&Path>,
 ) -> Result<Program> {
-    let package = format!("{name}-{}", if fields == Fields::Own { "own" } else { "plain" });
+    let package = format!("{name}-{}", fields.name());
     let folder = scratch.join(&package);
     fs::create_dir_all(folder.join("src"))?;
     let mut needs = "serde = { version = \"1\", features = [\"derive\"] }\n".to_owned();
