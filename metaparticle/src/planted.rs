@@ -68,7 +68,7 @@ pub(crate) enum Bug {
     TellOnce,
     /// What is read is taken for stored, also after a sync has failed.
     TrustFailedSync,
-    /// As much memory is taken as a length in the bytes says.
+    /// As much memory is taken as a length in the bytes says, up to a gigabyte.
     TrustLength,
     /// Records count as nothing in the cache, which so has no bound.
     UnboundedCache,
