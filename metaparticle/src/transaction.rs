@@ -20,6 +20,7 @@ mod places;
 mod run;
 mod run_async;
 mod scan;
+mod shared;
 mod spare;
 mod wait;
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, Stream, unfold};
+use futures_core::Stream;
 
 use crate::clock::SystemClock;
 use crate::durability::Durability;
@@ -43,7 +43,16 @@ pub struct Change<T: Persistent> {
 /// A state that is told is durable. Connections that are lost, and processes that end, lose nothing: what differs from what was told
 /// last is told when it can be read again.
 pub struct Watch<T: Persistent> {
-    states: BoxStream<'static, Result<Change<T>>>,
+    next: Next<T>,
+    /// [`next_state`]. (It needs `T` to be `Send`, which not everything does that has a watch.)
+    after: fn(Watching<T>) -> Next<T>,
+}
+
+/// The next state, and what the one after it is found with.
+type Next<T> = Pin<Box<dyn Future<Output = (Result<Change<T>>, Watching<T>)> + Send>>;
+
+fn next_state<T: Persistent + Send>(mut watching: Watching<T>) -> Next<T> {
+    Box::pin(async move { (watching.next().await, watching) })
 }
 
 impl Store {
@@ -107,14 +116,21 @@ impl<T: Persistent + Send> Watch<T> {
             took: Duration::ZERO,
             pause: Duration::ZERO,
         };
-        let states = unfold(watching, |mut watching| async move { Some((watching.next().await, watching)) });
-        Self { states: states.boxed() }
+        Self { next: next_state(watching), after: next_state }
     }
 
     /// The next state, if there is one within `patience`. Waits on this thread.
     pub fn next_within(&mut self, patience: Duration) -> Option<Result<Change<T>>> {
         let clock = SystemClock::default();
-        block_on(self.states.next(), &clock, Some(patience)).flatten()
+        block_on(poll_fn(|context| self.poll_state(context)), &clock, Some(patience))
+    }
+}
+
+impl<T: Persistent> Watch<T> {
+    fn poll_state(&mut self, context: &mut Context<'_>) -> Poll<Result<Change<T>>> {
+        let (state, watching) = ready!(self.next.as_mut().poll(context));
+        self.next = (self.after)(watching);
+        Poll::Ready(state)
     }
 }
 
@@ -122,7 +138,7 @@ impl<T: Persistent> Iterator for Watch<T> {
     type Item = Result<Change<T>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        block_on(self.states.next(), &SystemClock::default(), None).flatten()
+        block_on(poll_fn(|context| self.poll_state(context)), &SystemClock::default(), None)
     }
 }
 
@@ -130,7 +146,7 @@ impl<T: Persistent> Stream for Watch<T> {
     type Item = Result<Change<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.states.poll_next_unpin(context)
+        self.poll_state(context).map(Some)
     }
 }
 

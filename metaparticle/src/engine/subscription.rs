@@ -5,13 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use futures_util::future::{Either, select};
 
 use super::{KeyRange, RecordKey};
 use crate::planted::{Bug, planted};
@@ -168,10 +166,12 @@ impl Subscription {
     /// What is told next, or [`Hint::Missed`] when it is time to look all the same. `None`: only what is told.
     pub(crate) async fn next_within(&self, patience: Option<Duration>) -> Hint {
         let Some(patience) = patience else { return self.next().await };
-        match select(pin!(self.next()), Delay::new(patience)).await {
-            Either::Left((hint, _)) => hint,
-            Either::Right(_) => Hint::Missed,
-        }
+        let mut delay = pin!(Delay::new(patience));
+        poll_fn(|context| match self.poll_next(context) {
+            Poll::Pending => delay.as_mut().poll(context).map(|()| Hint::Missed),
+            told => told,
+        })
+        .await
     }
 
     /// As [`next`](Subscription::next), for one who polls.

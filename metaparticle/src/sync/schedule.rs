@@ -184,8 +184,8 @@ impl Future for Delay {
 
 /// Runs `future` on this thread until it is ready, or gives it up and returns `None` once the clock shows `deadline`.
 ///
-/// With shuttle's own wakers: that of a thread which is parked would be a point at which another thread may go on, and
-/// `futures_util::future::Shared` wakes with a lock held that shuttle does not know of.
+/// With shuttle's own wakers: that of a thread which is parked would be a point at which another thread may go on, and who wakes it may
+/// have a lock that shuttle does not know of.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>, clock: &dyn Clock, deadline: Option<Duration>) -> Option<T> {
     let mut future = pin!(future);
     shuttle::future::block_on(poll_fn(|context| {

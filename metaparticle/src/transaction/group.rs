@@ -8,16 +8,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Wake, Waker};
-
-use futures_util::FutureExt;
-use futures_util::future::Shared;
 
 use super::log::wait;
 use super::pace::{Pace, wait_of_loser};
+use super::shared::SharedFuture;
 use crate::durability::Durability;
 use crate::engine::{CommitId, Differs, Record, RecordBytes, RecordKey, Request, Seen, Stamp, Version, Write};
 use crate::error::Error;
@@ -55,13 +50,11 @@ struct Newest {
 pub(crate) struct Group {
     key: RecordKey,
     content: Arc<Mutex<Content>>,
-    outcome: SharedOutcome,
+    outcome: SharedFuture<Outcome>,
     has_failed: Arc<AtomicBool>,
     /// Whether the group before has failed, which means that this one will.
     is_doomed: Arc<AtomicBool>,
 }
-
-type SharedOutcome = Shared<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 
 struct Content {
     /// What the object will be. Its version is the commit's id, which on most engines it will have.
@@ -259,8 +252,12 @@ impl Group {
         let has_failed = Arc::new(AtomicBool::new(false));
         let is_doomed = before.as_ref().map(|before| before.has_failed.clone()).unwrap_or_default();
         let failed = has_failed.clone();
-        let outcome = commit(store.clone(), content.clone(), before, failed.clone());
-        let outcome = outcome.inspect(move |outcome| failed.store(outcome.is_err(), Ordering::Release)).boxed().shared();
+        let committed = commit(store.clone(), content.clone(), before, failed.clone());
+        let outcome = SharedFuture::new(async move {
+            let outcome = committed.await;
+            failed.store(outcome.is_err(), Ordering::Release);
+            outcome
+        });
         Self { key: write.key.clone(), content, outcome, has_failed, is_doomed }
     }
 
@@ -276,10 +273,7 @@ impl Group {
 
     /// Commits it, or waits for whoever does.
     pub(super) async fn outcome(&self) -> Outcome {
-        let mut waiting = Waiting(Some(self.outcome.clone()));
-        let outcome = self.outcome.clone().await;
-        waiting.0 = None;
-        outcome
+        self.outcome.wait().await
     }
 
     pub(super) fn key(&self) -> &RecordKey {
@@ -295,37 +289,6 @@ impl Group {
     /// For those who have seen what it would have been.
     pub(super) fn differs(&self) -> Differs {
         Differs { records: vec![(self.key.clone(), None)], ranges: Vec::new() }
-    }
-}
-
-/// Whoever waits for an outcome. The others rely on each of them: what has happened while one of them looked wakes those only that had
-/// waited before, and not who came meanwhile. So whoever gives up looks once more, as it would have.
-struct Waiting(Option<SharedOutcome>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // The group has one, and this is one. Where nobody else waits, what was not sent is not sent.
-        let Some(mut outcome) = self.0.take().filter(|outcome| outcome.strong_count() > Some(2)) else { return };
-        let flag = Arc::new(Flag::default());
-        let waker = Waker::from(flag.clone());
-        let mut is_woken =
-            || outcome.poll_unpin(&mut Context::from_waker(&waker)).is_pending() && flag.0.swap(false, Ordering::SeqCst);
-        // Not without end, if the engine's future is one that wakes itself all the time.
-        for _ in 0..1000 {
-            if !is_woken() {
-                return;
-            }
-        }
-    }
-}
-
-/// Whether it was woken. Not shuttle's: it is set while a lock is held that shuttle does not know.
-#[derive(Default)]
-struct Flag(std::sync::atomic::AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -394,6 +357,10 @@ async fn commit(store: Store, content: Arc<Mutex<Content>>, before: Option<Arc<G
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
     use crate::engine::{Answer, Engine, KeyRange, Limits, Page, Reply, Stamp};
 
@@ -433,7 +400,8 @@ mod tests {
         let seen = Seen { records: vec![(key.clone(), None)], ..Seen::default() };
         let joined = store.groups().join(&store, &seen, &[Write { key, bytes: Some(bytes) }], 0);
         let Some(Joined::Member(group)) = joined else { panic!("a commit of one object has a group") };
-        group.outcome().now_or_never().expect("the engine answers at once").expect("commits");
+        let outcome = pin!(group.outcome()).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(outcome, Poll::Ready(Ok(_))), "the engine answers at once, and commits");
         store.groups().keep(&group);
         drop(group);
         Arc::strong_count(&object) > 1

@@ -3,12 +3,11 @@
 //! A server may tell only those who are connected, so whatever was said while nobody listened is lost: then everything that is
 //! watched has to be looked at. What is lost without anybody noticing is found by looking now and then ([`CHECK`]).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-
-use futures_util::future::{Either, select};
 
 use super::settle::Pauses;
 use super::{Failure, Server};
@@ -109,14 +108,17 @@ async fn listen<S: Server>(server: &S, watchers: &Watchers) {
             watchers.set_check(Some(CHECK));
             watchers.missed();
         };
-        let ended = match select(pin!(server.listen(watchers, is_heard)), pin!(unwatched(watchers))).await {
-            Either::Left((ended, _)) => ended,
-            Either::Right(_) => return watchers.set_check(Some(POLL)),
-        };
+        let (mut listens, mut unwatched_yet) = (pin!(server.listen(watchers, is_heard)), pin!(unwatched(watchers)));
+        let ended = poll_fn(|context| match listens.as_mut().poll(context) {
+            Poll::Pending => unwatched_yet.as_mut().poll(context).map(|()| None),
+            ended => ended.map(Some),
+        })
+        .await;
         watchers.set_check(Some(POLL));
         match ended {
-            Ok(TellsNothing) => return unwatched(watchers).await,
-            Err(Failure::Again(_) | Failure::Final(_)) => pauses.pause().await,
+            None => return,
+            Some(Ok(TellsNothing)) => return unwatched(watchers).await,
+            Some(Err(Failure::Again(_) | Failure::Final(_))) => pauses.pause().await,
         };
     }
 }
