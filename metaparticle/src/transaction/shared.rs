@@ -1,6 +1,6 @@
 //! A future that several wait for, whoever of them gives up.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -58,7 +58,7 @@ impl<T: Clone> SharedFuture<T> {
         loop {
             match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker)))) {
                 Ok(Poll::Ready(output)) => {
-                    let output = self.output.get_or_init(|| output).clone();
+                    let _ = self.output.set(output.clone());
                     waker.wake();
                     return Poll::Ready(output);
                 }
@@ -87,9 +87,9 @@ impl<T: Clone> SharedFuture<T> {
     }
 }
 
-/// Those who wait, by their numbers.
+/// Those who wait, by their numbers: who came first is woken first.
 #[derive(Default)]
-struct Waiting(Mutex<(u64, HashMap<u64, Waker>)>);
+struct Waiting(Mutex<(u64, BTreeMap<u64, Waker>)>);
 
 impl Waiting {
     fn next(&self) -> u64 {
