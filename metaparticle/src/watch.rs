@@ -44,7 +44,7 @@ pub struct Change<T: Persistent> {
 /// last is told when it can be read again.
 pub struct Watch<T: Persistent> {
     next: Next<T>,
-    /// [`next_state`]. (It needs `T` to be `Send`, which not everything does that has a watch.)
+    /// [`next_state`], which needs `T: Send`: that is asked for where a watch is made, and not where it is polled.
     after: fn(Watching<T>) -> Next<T>,
 }
 

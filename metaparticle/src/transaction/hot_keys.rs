@@ -32,7 +32,7 @@ pub(super) type HotList = SmallVec<[RecordKey; 1]>;
 /// The turn on one key, and who waits for it, the longest first.
 #[derive(Default)]
 struct Queue {
-    holder: Option<Arc<Ticket>>,
+    holder: Option<Holder>,
     waiting: VecDeque<Arc<Ticket>>,
     /// When somebody has taken it who was first.
     since: Duration,
@@ -48,6 +48,13 @@ struct Ticket {
     insists: bool,
 }
 
+/// Who has a turn.
+enum Holder {
+    /// Somebody who has not waited for it.
+    Passing,
+    Ticket(Arc<Ticket>),
+}
+
 type Delay = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Queues = HashMap<RecordKey, Queue, HashState>;
@@ -60,8 +67,6 @@ pub(crate) struct HotKeys {
     count: AtomicU64,
     /// How many tickets insist.
     insisting: AtomicU64,
-    /// The ticket of everybody who has a turn without having waited for it.
-    passing: Arc<Ticket>,
     clock: Arc<dyn Clock>,
 }
 
@@ -72,7 +77,6 @@ impl HotKeys {
             hasher: HashState::default(),
             count: AtomicU64::new(0),
             insisting: AtomicU64::new(0),
-            passing: Arc::default(),
             clock,
         }
     }
@@ -109,9 +113,9 @@ impl HotKeys {
         if queue.holder.is_some() {
             return AtOnce::Taken;
         }
-        queue.holder = Some(self.passing.clone());
+        queue.holder = Some(Holder::Passing);
         drop(queues);
-        AtOnce::Mine(Turn { queues: self.clone(), held: smallvec![(key.clone(), self.passing.clone())], now: None })
+        AtOnce::Mine(Turn { queues: self.clone(), held: smallvec![(key.clone(), Holder::Passing)], now: None })
     }
 
     /// Waits on this thread for the turn on each of `keys`, at most for so long; then `None`, and the caller goes on without.
@@ -129,10 +133,10 @@ impl HotKeys {
             let ticket = Arc::new(Ticket { insists, ..Ticket::default() });
             self.insisting.fetch_add(insists.into(), Ordering::Relaxed);
             // From here on, dropping `turn` leaves the queue.
-            turn.held.push((key, ticket));
-            let Some((key, ticket)) = turn.held.last() else { continue };
+            turn.held.push((key, Holder::Ticket(ticket.clone())));
+            let Some((key, _)) = turn.held.last() else { continue };
             let mut end_of_slice = None;
-            poll_fn(|context| self.poll_turn(key, ticket, &mut end_of_slice, context)).await;
+            poll_fn(|context| self.poll_turn(key, &ticket, &mut end_of_slice, context)).await;
         }
         turn
     }
@@ -153,7 +157,7 @@ impl HotKeys {
                     Queue::default()
                 });
                 match &queue.holder {
-                    Some(holder) if Arc::ptr_eq(holder, ticket) => return Poll::Ready(()),
+                    Some(holder) if holder.is(ticket) => return Poll::Ready(()),
                     None => {
                         queue.take(ticket, &*self.clock);
                         return Poll::Ready(());
@@ -180,16 +184,17 @@ impl HotKeys {
     }
 
     /// Gives up the turn, or the place in the queue. `now`: what the clock has just shown, if somebody has looked.
-    fn leave(&self, key: &RecordKey, ticket: &Arc<Ticket>, now: Option<Duration>) {
+    fn leave(&self, key: &RecordKey, holder: &Holder, now: Option<Duration>) {
         let mut queues = self.shard(key).lock();
-        if ticket.insists {
+        if holder.insists() {
             self.insisting.fetch_sub(1, Ordering::Relaxed);
         }
         let Some(queue) = queues.get_mut(key) else { return };
-        if queue.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, ticket)) {
-            queue.holder = None;
-        } else if !planted(Bug::LeakTicket) {
-            queue.forget(ticket);
+        match holder {
+            Holder::Passing => queue.holder = None,
+            Holder::Ticket(ticket) if queue.holder.as_ref().is_some_and(|holder| holder.is(ticket)) => queue.holder = None,
+            Holder::Ticket(ticket) if !planted(Bug::LeakTicket) => queue.forget(ticket),
+            Holder::Ticket(_) => {}
         }
         if queue.holder.is_some() {
             return;
@@ -214,9 +219,19 @@ impl HotKeys {
     }
 }
 
+impl Holder {
+    fn is(&self, ticket: &Arc<Ticket>) -> bool {
+        matches!(self, Self::Ticket(holder) if Arc::ptr_eq(holder, ticket))
+    }
+
+    fn insists(&self) -> bool {
+        matches!(self, Self::Ticket(ticket) if ticket.insists)
+    }
+}
+
 impl Queue {
     fn is_insisted_on(&self) -> bool {
-        self.holder.iter().chain(&self.waiting).any(|ticket| ticket.insists)
+        self.holder.as_ref().is_some_and(Holder::insists) || self.waiting.iter().any(|ticket| ticket.insists)
     }
 
     fn is_first(&self, ticket: &Arc<Ticket>) -> bool {
@@ -244,7 +259,7 @@ impl Queue {
             self.since = clock.now();
         }
         self.forget(ticket);
-        self.holder = Some(ticket.clone());
+        self.holder = Some(Holder::Ticket(ticket.clone()));
     }
 
     /// Takes the ticket from those who wait.
@@ -269,7 +284,7 @@ pub(super) enum AtOnce {
 /// The turn on some keys, passed on when dropped.
 pub(crate) struct Turn {
     queues: Arc<HotKeys>,
-    held: SmallVec<[(RecordKey, Arc<Ticket>); 1]>,
+    held: SmallVec<[(RecordKey, Holder); 1]>,
     /// What the clock has shown last, so that it need not be looked at again.
     now: Option<Duration>,
 }
@@ -283,8 +298,8 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        for (key, ticket) in &self.held {
-            self.queues.leave(key, ticket, self.now);
+        for (key, holder) in &self.held {
+            self.queues.leave(key, holder, self.now);
         }
     }
 }
