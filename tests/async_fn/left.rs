@@ -1,5 +1,6 @@
 //! What a group of commits has left when it has ended: not to be taken for more than it is.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -183,7 +184,7 @@ fn a_scan_that_did_not_take_place_ends_the_attempt() {
 }
 
 #[test]
-fn who_came_while_somebody_looked_who_gives_up_then_is_woken() {
+fn who_came_while_somebody_looked_is_woken() {
     #[derive(Default)]
     struct Woken(AtomicBool);
     impl Wake for Woken {
@@ -211,6 +212,36 @@ fn who_came_while_somebody_looked_who_gives_up_then_is_woken() {
     assert!(woken.0.load(Ordering::SeqCst), "nobody would ever look again");
     let second = second.lock().expect("no panic").take().expect("it has begun");
     assert_eq!(pollster::block_on(second).expect("increments"), 2);
+}
+
+#[test]
+fn a_panic_of_the_engine_is_for_one_only() {
+    let (store, calls) = Later::store();
+    hold(&store, &calls);
+    let (mut first, second) = (started(&store, increment("n")), started(&store, increment("n")));
+    calls.before_commit(|| panic!("planned"));
+    calls.release_all();
+    assert!(catch_unwind(AssertUnwindSafe(|| pollster::block_on(&mut first))).is_err());
+    // The other one has read what that would have left, and its commit is to follow. It still has both, and does not go on yet.
+    assert_eq!(pollster::block_on(store.scope(increment("n"))).expect("increments"), 1);
+    assert_eq!(pollster::block_on(second).expect("increments"), 2);
+    assert_eq!(pollster::block_on(store.scope(increment("n"))).expect("increments"), 3);
+}
+
+#[test]
+fn whoever_is_committed_with_another_one_when_the_engine_panics_is_told_that_nobody_knows() {
+    let (store, calls) = Later::store();
+    hold(&store, &calls);
+    let first = started(&store, increment("n"));
+    // These two are in one group, which is sent when the first has its answer.
+    let (mut second, third) = (started(&store, increment("n")), started(&store, increment("n")));
+    calls.release_all();
+    assert_eq!(pollster::block_on(first).expect("increments"), 1);
+    calls.before_commit(|| panic!("planned"));
+    assert!(catch_unwind(AssertUnwindSafe(|| pollster::block_on(&mut second))).is_err());
+    // Whoever comes later begins anew, also while the third has not been told.
+    assert_eq!(pollster::block_on(store.scope(increment("n"))).expect("increments"), 2);
+    assert_eq!(pollster::block_on(third).expect_err("it is not known").kind(), ErrorKind::Indeterminate);
 }
 
 /// As an engine in a folder that has no room: it answers at once, or once there is some.

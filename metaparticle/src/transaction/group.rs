@@ -15,7 +15,7 @@ use super::pace::{Pace, wait_of_loser};
 use super::shared::SharedFuture;
 use crate::durability::Durability;
 use crate::engine::{CommitId, Differs, Record, RecordBytes, RecordKey, Request, Seen, Stamp, Version, Write};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::random;
 use crate::store::Store;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -131,7 +131,7 @@ impl Groups {
         let group = self.newest.lock().get(key)?.group.upgrade()?;
         let is_known = match group.outcome.peek() {
             // Also if it is known to have failed: whoever goes on with it waits until it is time to try again.
-            None => true,
+            None => !group.outcome.has_panicked(),
             Some(Ok(left)) => left.is_kept && left.pace.is_on(store.clock().now()),
             Some(Err(_)) => false,
         };
@@ -150,9 +150,12 @@ impl Groups {
         }
         let ((key, version), write) = (&seen.records[0], &write[0]);
         let mut groups = self.newest.lock();
+        // It goes without the lock, if this is the last who has it: objects of the user's may go with it.
         let newest = groups.get(key).and_then(|newest| newest.group.upgrade());
+        // Not one that has panicked: those who come later begin anew.
+        let usable = newest.as_ref().filter(|group| !group.outcome.has_panicked());
         let id = CommitId(random::id());
-        if let Some(newest) = &newest {
+        if let Some(newest) = usable {
             let mut content = newest.content.lock();
             if newest.is_failing() {
                 return Some(Joined::Member(newest.clone()));
@@ -170,8 +173,8 @@ impl Groups {
             }
         }
         // Not after one that has failed, or that has ended with another version than was seen: then others have changed it since.
-        let is_base = |group: &Arc<Group>| !group.has_failed() && group.content.lock().version() == *version;
-        let before = newest.filter(is_base);
+        let is_base = |group: &&Arc<Group>| !group.has_failed() && group.content.lock().version() == *version;
+        let before = usable.filter(is_base).cloned();
         let group = Arc::new(Group::new(store, *version, (write, id, lost), before));
         let mut gone: Vec<Newest> = Vec::new();
         if groups.len() >= KEPT.0.max(self.full.load(Ordering::Relaxed) as usize) {
@@ -271,9 +274,9 @@ impl Group {
         self.has_failed.load(Ordering::Acquire)
     }
 
-    /// Commits it, or waits for whoever does.
+    /// Commits it, or waits for whoever does. Where the engine has panicked, nobody knows what has become of it.
     pub(super) async fn outcome(&self) -> Outcome {
-        self.outcome.wait().await
+        self.outcome.wait().await.unwrap_or_else(|| Err(Failed::Error(panicked())))
     }
 
     pub(super) fn key(&self) -> &RecordKey {
@@ -290,6 +293,13 @@ impl Group {
     pub(super) fn differs(&self) -> Differs {
         Differs { records: vec![(self.key.clone(), None)], ranges: Vec::new() }
     }
+}
+
+fn panicked() -> Error {
+    Error::new(
+        ErrorKind::Indeterminate,
+        "the engine panicked while the commit was on its way; it is not known whether it will last",
+    )
 }
 
 impl fmt::Debug for Group {

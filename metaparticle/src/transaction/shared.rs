@@ -7,7 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::sync::{Mutex, OnceLock, wake_all};
+use crate::sync::{AtomicBool, Mutex, OnceLock, Ordering, wake_all};
+
+/// How often it is run for others before whoever runs it looks after its own affairs again.
+const RUNS: u32 = 100;
 
 /// One future for all who wait for it. They are who runs it: each whenever it is woken, so that nobody relies on another one who may
 /// give up, or whose executor lets it lie. Nobody waits for a lock while it is run: that may take a while, and what runs in it may
@@ -17,24 +20,25 @@ use crate::sync::{Mutex, OnceLock, wake_all};
 pub(super) struct SharedFuture<T> {
     state: Mutex<State<T>>,
     output: OnceLock<T>,
+    has_panicked: AtomicBool,
     waiting: Arc<Waiting>,
 }
 
 struct State<T> {
-    /// Not there while somebody runs it, nor when it has ended.
+    /// Not there while somebody runs it, nor when it has ended or panicked.
     future: Option<Running<T>>,
     /// Whether somebody came while it was run. Whoever runs it runs it once more then: what has happened meanwhile may have woken
     /// those only who were there before.
     is_wanted: bool,
-    has_panicked: bool,
 }
 
 type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T: Clone> SharedFuture<T> {
     pub(super) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        let state = State { future: Some(Box::pin(future)), is_wanted: false, has_panicked: false };
-        Self { state: Mutex::new(state), output: OnceLock::new(), waiting: Arc::default() }
+        let state = State { future: Some(Box::pin(future)), is_wanted: false };
+        let has_panicked = AtomicBool::new(false);
+        Self { state: Mutex::new(state), output: OnceLock::new(), has_panicked, waiting: Arc::default() }
     }
 
     /// What has come of it, if it has ended.
@@ -42,25 +46,31 @@ impl<T: Clone> SharedFuture<T> {
         self.output.get()
     }
 
-    /// Runs it, together with all others who wait. Panics if it has panicked.
-    pub(super) async fn wait(&self) -> T {
+    /// Whether nothing will ever come of it.
+    pub(super) fn has_panicked(&self) -> bool {
+        self.has_panicked.load(Ordering::Acquire)
+    }
+
+    /// Runs it, together with all others who wait. A panic in it goes on with whoever runs it; the others have nothing.
+    pub(super) async fn wait(&self) -> Option<T> {
         let waiter = Waiter { number: self.waiting.next(), waiting: &self.waiting };
         poll_fn(|context| self.poll(&waiter, context)).await
     }
 
-    fn poll(&self, waiter: &Waiter<'_>, context: &Context<'_>) -> Poll<T> {
+    fn poll(&self, waiter: &Waiter<'_>, context: &Context<'_>) -> Poll<Option<T>> {
         // First: what happens from here on wakes this waiter.
         waiter.sleeps(context.waker());
         let Some(mut future) = self.begin() else {
-            return self.output.get().map_or(Poll::Pending, |output| Poll::Ready(output.clone()));
+            let output = self.output.get().cloned();
+            return if output.is_some() || self.has_panicked() { Poll::Ready(output) } else { Poll::Pending };
         };
         let waker = Waker::from(self.waiting.clone());
-        loop {
+        for _ in 0..RUNS {
             match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker)))) {
                 Ok(Poll::Ready(output)) => {
                     let _ = self.output.set(output.clone());
                     waker.wake();
-                    return Poll::Ready(output);
+                    return Poll::Ready(Some(output));
                 }
                 Ok(Poll::Pending) => {
                     let mut state = self.state.lock();
@@ -70,18 +80,21 @@ impl<T: Clone> SharedFuture<T> {
                     }
                 }
                 Err(panic) => {
-                    self.state.lock().has_panicked = true;
+                    self.has_panicked.store(true, Ordering::Release);
                     waker.wake();
                     resume_unwind(panic);
                 }
             }
         }
+        // It wakes who waits again and again, and nothing comes of it as long as they run it.
+        self.state.lock().future = Some(future);
+        waker.wake();
+        Poll::Pending
     }
 
     /// The future, to be run, unless somebody does.
     fn begin(&self) -> Option<Running<T>> {
         let mut state = self.state.lock();
-        assert!(!state.has_panicked, "what others have waited for has panicked");
         state.is_wanted = state.future.is_none();
         state.future.take()
     }
@@ -180,19 +193,19 @@ mod tests {
         assert!(first.is_pending() && second.is_pending() && shared.peek().is_none());
         tell(7);
         assert!(one_is_woken() && two_is_woken());
-        assert_eq!((poll(two).0, poll(one).0, shared.peek()), (Poll::Ready(7), Poll::Ready(7), Some(&7)));
+        assert_eq!((poll(two).0, poll(one).0, shared.peek()), (Poll::Ready(Some(7)), Poll::Ready(Some(7)), Some(&7)));
     }
 
     #[test]
     fn whoever_waits_goes_on_when_the_one_who_was_woken_with_it_gives_up() {
         let (shared, tell) = told();
-        let mut stays = pin!(shared.wait());
-        {
-            let mut gives_up = Box::pin(shared.wait());
-            assert!(poll(stays.as_mut()).0.is_pending() && poll(gives_up.as_mut()).0.is_pending());
-            tell(7);
-        }
-        assert_eq!(poll(stays).0, Poll::Ready(7));
+        let (mut stays, mut gives_up) = (pin!(shared.wait()), Box::pin(shared.wait()));
+        let (polled, is_woken) = poll(stays.as_mut());
+        assert!(polled.is_pending() && poll(gives_up.as_mut()).0.is_pending());
+        tell(7);
+        drop(gives_up);
+        assert!(is_woken(), "it sleeps on");
+        assert_eq!(poll(stays).0, Poll::Ready(Some(7)));
     }
 
     #[test]
@@ -202,30 +215,46 @@ mod tests {
         assert_eq!(shared.waiting.0.lock().1.len(), 0);
     }
 
-    /// While one runs the future, somebody else comes. Then what it waits for happens, or it ends.
-    fn meanwhile(ends: bool) -> Poll<u32> {
+    /// What becomes of a future while it is run first, and somebody else comes.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Meanwhile {
+        /// What it waits for happens, which tells those who were there before.
+        Happens,
+        /// It happens when the first one has given up.
+        HappensLater,
+        Ends,
+    }
+
+    fn comes_while_another_runs_it(meanwhile: Meanwhile) -> Poll<Option<u32>> {
         let shared: Arc<OnceLock<SharedFuture<u32>>> = Arc::default();
         let (another, other) = (shared.clone(), Arc::new(Mutex::new(None)));
-        let came = other.clone();
-        let mut runs = 0;
+        let (came, told) = (other.clone(), Arc::new(Mutex::new(None::<Waker>)));
+        let (mut runs, tells) = (0, told.clone());
         let future = SharedFuture::new(poll_fn(move |context| {
             runs += 1;
+            *tells.lock() = Some(context.waker().clone());
             if runs > 1 {
-                assert!(!ends, "it has ended");
-                return Poll::Ready(7);
+                assert!(meanwhile != Meanwhile::Ends, "it has ended");
+                let has_happened = meanwhile == Meanwhile::Happens || runs > 2;
+                return if has_happened { Poll::Ready(7) } else { Poll::Pending };
             }
-            // Tells those who are there, and not who comes then.
-            context.waker().wake_by_ref();
+            if meanwhile == Meanwhile::Happens {
+                context.waker().wake_by_ref();
+            }
             let (another, count) = (another.clone(), Arc::new(Count::default()));
             let waker = Waker::from(count.clone());
             let mut comes = Box::pin(async move { another.get().expect("it is there").wait().await });
             assert!(comes.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             *came.lock() = Some((comes, count));
-            if ends { Poll::Ready(7) } else { Poll::Pending }
+            if meanwhile == Meanwhile::Ends { Poll::Ready(7) } else { Poll::Pending }
         }));
-        let shared = shared.get_or_init(|| future);
-        // Gives up at once.
-        let _ = poll(pin!(shared.wait())).0;
+        let _ = shared.set(future);
+        let shared = shared.get().expect("it is there");
+        let first = poll(pin!(shared.wait())).0;
+        assert_eq!(first.is_pending(), meanwhile == Meanwhile::HappensLater);
+        if first.is_pending() {
+            wake_all(told.lock().take());
+        }
         let (mut other, count) = other.lock().take().expect("somebody else came");
         assert!(count.0.load(Ordering::SeqCst) > 0, "it sleeps on");
         poll(other.as_mut()).0
@@ -233,16 +262,31 @@ mod tests {
 
     #[test]
     fn what_happens_while_one_runs_the_future_wakes_who_came_meanwhile() {
-        assert_eq!(meanwhile(false), Poll::Ready(7));
+        assert_eq!(comes_while_another_runs_it(Meanwhile::Happens), Poll::Ready(Some(7)));
+        assert_eq!(comes_while_another_runs_it(Meanwhile::HappensLater), Poll::Ready(Some(7)));
     }
 
     #[test]
     fn whoever_came_while_the_future_ended_has_its_output() {
-        assert_eq!(meanwhile(true), Poll::Ready(7));
+        assert_eq!(comes_while_another_runs_it(Meanwhile::Ends), Poll::Ready(Some(7)));
     }
 
     #[test]
-    fn a_panic_ends_all_who_wait() {
+    fn a_future_that_wakes_those_who_wait_again_and_again_keeps_none_of_them() {
+        let shared: Arc<OnceLock<SharedFuture<u32>>> = Arc::default();
+        let another = shared.clone();
+        let future = SharedFuture::new(poll_fn(move |_| {
+            let again = another.get().expect("it is there").wait();
+            assert!(poll(pin!(again)).0.is_pending());
+            Poll::Pending
+        }));
+        let _ = shared.set(future);
+        let (polled, is_woken) = poll(pin!(shared.get().expect("it is there").wait()));
+        assert!(polled.is_pending() && is_woken(), "it is not to be run any more");
+    }
+
+    #[test]
+    fn a_panic_goes_on_with_one_and_ends_all_who_wait() {
         let mut is_first = true;
         let shared: SharedFuture<u32> = SharedFuture::new(poll_fn(move |_| {
             assert!(std::mem::take(&mut is_first), "planned");
@@ -251,8 +295,10 @@ mod tests {
         let (mut one, two) = (pin!(shared.wait()), pin!(shared.wait()));
         let (polled, is_woken) = poll(one.as_mut());
         assert!(polled.is_pending());
+        assert!(!shared.has_panicked());
         assert!(catch_unwind(AssertUnwindSafe(|| poll(two).0)).is_err());
+        assert!(shared.has_panicked());
         assert!(is_woken(), "it sleeps on");
-        assert!(catch_unwind(AssertUnwindSafe(|| poll(one).0)).is_err());
+        assert_eq!(poll(one).0, Poll::Ready(None));
     }
 }
