@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Says which process the server is, waits for the end of input, and cleans up. Its arguments: the folder, the server, its own.
-const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait; [ -e "$dir/keep" ] || rm -rf "$dir""#;
+const GUARD: &str = r#"dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait; [ -e "$dir/keep" ] || rm -rf "$dir" 2>/dev/null"#;
 
 /// How long a server may take to start, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -328,10 +328,9 @@ impl Drop for Server {
             drop(guard.stdin.take());
             // It ends by itself once its input has ended.
             let _ = guard.wait();
-        } else {
-            // It has crashed, and has left its folder to a next start.
-            let _ = std::fs::remove_dir_all(&self.folder);
         }
+        // One that has crashed has left it to a next start; and an ordinary user may not be allowed to remove it from where it is.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
