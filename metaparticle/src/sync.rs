@@ -5,10 +5,12 @@
 #[cfg(metaparticle_schedule)]
 pub(crate) mod schedule;
 
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 pub(crate) use std::sync::atomic::Ordering;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 #[cfg(not(metaparticle_schedule))]
 pub(crate) use futures_timer::Delay;
@@ -46,6 +48,16 @@ pub(crate) mod unscheduled {
 /// A limit. In a build for the schedule campaign it is the `small` one, so that a few threads come to it in a few steps.
 pub(crate) const fn limit<T: Copy>(usual: T, small: T) -> T {
     if cfg!(metaparticle_schedule) { small } else { usual }
+}
+
+/// The future's output, or `None` if `end` comes first.
+pub(crate) async fn unless<T>(end: impl Future<Output = ()>, future: impl Future<Output = T>) -> Option<T> {
+    let (mut end, mut future) = (pin!(end), pin!(future));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => end.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 /// Wakes all of them. Wakers are code of the user's: where one panics, the others are not to sleep on, nor is the thread that wakes them to

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{KeyRange, RecordKey};
 use crate::planted::{Bug, planted};
-use crate::sync::{AtomicU64, Delay, Mutex, Ordering, wake_all};
+use crate::sync::{AtomicU64, Delay, Mutex, Ordering, unless, wake_all};
 
 /// How many keys are kept for somebody who does not ask for them; from then on, anything may have changed.
 const KEPT: usize = 1024;
@@ -166,12 +165,7 @@ impl Subscription {
     /// What is told next, or [`Hint::Missed`] when it is time to look all the same. `None`: only what is told.
     pub(crate) async fn next_within(&self, patience: Option<Duration>) -> Hint {
         let Some(patience) = patience else { return self.next().await };
-        let mut delay = pin!(Delay::new(patience));
-        poll_fn(|context| match self.poll_next(context) {
-            Poll::Pending => delay.as_mut().poll(context).map(|()| Hint::Missed),
-            told => told,
-        })
-        .await
+        unless(Delay::new(patience), self.next()).await.unwrap_or(Hint::Missed)
     }
 
     /// As [`next`](Subscription::next), for one who polls.

@@ -9,8 +9,9 @@
 //! commit path no two threads meet in an atomic alone. What decides something is changed with a lock held and, before anybody acts on
 //! it, looked at again with the same lock: `awaited`, `failed` and the end of waiting for `durable` with that of the queue's state,
 //! `unwritten` with the table's. The number of watchers is changed before a watcher compares with the table's lock held, and looked at
-//! after a commit has held it. What is looked at without a lock may be old without harm: `durable` only grows, and the number of
-//! queues for turns, that of groups, and who waits without being asleep, only say whether it is worth while to look.
+//! after a commit has held it. What a shared future has come to is set before the lock of those who wait is taken, and looked at after
+//! it. What is looked at without a lock may be old without harm: `durable` only grows, and the number of queues for turns, that of
+//! groups, and who waits without being asleep, only say whether it is worth while to look.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

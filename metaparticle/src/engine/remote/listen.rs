@@ -3,17 +3,15 @@
 //! A server may tell only those who are connected, so whatever was said while nobody listened is lost: then everything that is
 //! watched has to be looked at. What is lost without anybody noticing is found by looking now and then ([`CHECK`]).
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::settle::Pauses;
 use super::{Failure, Server};
 use crate::engine::subscription::POLL;
 use crate::engine::{RecordKey, Watchers};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, Mutex, Ordering, unless};
 
 /// How often those who watch look although the server tells every change.
 const CHECK: Duration = Duration::from_secs(5);
@@ -108,12 +106,7 @@ async fn listen<S: Server>(server: &S, watchers: &Watchers) {
             watchers.set_check(Some(CHECK));
             watchers.missed();
         };
-        let (mut listens, mut unwatched_yet) = (pin!(server.listen(watchers, is_heard)), pin!(unwatched(watchers)));
-        let ended = poll_fn(|context| match listens.as_mut().poll(context) {
-            Poll::Pending => unwatched_yet.as_mut().poll(context).map(|()| None),
-            ended => ended.map(Some),
-        })
-        .await;
+        let ended = unless(unwatched(watchers), server.listen(watchers, is_heard)).await;
         watchers.set_check(Some(POLL));
         match ended {
             None => return,
